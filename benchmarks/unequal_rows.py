@@ -5,6 +5,11 @@ one feature. Noise has standard deviations from 0.1 to 1 (10 : 1, evenly spread 
 equal weights are compared with known noise by the error against the line. Of the same line with
 errors of 0.5, the 30 % lowest values are written as below their limit: dropped, used, and known.
 
+``python benchmarks/unequal_rows.py noisy TABLE TARGET METHODS [SEEDS]``: each seed draws 600
+materials, of which 400 train. Noise with standard deviations from 0.1 to 1 times that of the
+targets is added to the training values, and equal weights are compared with known noise by the
+error against the values as they are.
+
 ``python benchmarks/unequal_rows.py TABLE TARGET METHODS [SEEDS]``: each seed holds out a fifth of
 the materials; the 30 % lowest training values are written as below their limit. The scale is
 logarithmic; errors are of all held-out values, and of those below the limit.
@@ -23,26 +28,38 @@ from xtalshift.data import Dataset, clean_table, read_table
 from xtalshift.model import fit
 from xtalshift.uncertainty.settings import IntervalConfig
 
-Case = tuple[str, Dataset, Dataset, NDArray[np.float64]]
-"""Name, training rows, test rows and their targets."""
+Values = NDArray[np.float64]
+Case = tuple[str, Dataset, Dataset, Values, Values]
+"""Name, training rows, test rows, their true values and what a measurement of them gives."""
 
 
-def main(cases: list[tuple[int, Case]], methods: str, transform: str) -> None:
+def main(
+    cases: list[tuple[int, Case]], methods: str, transform: str, features: str | None = None
+) -> None:
     """Print one line per method and way of treating the rows, with the error of each seed."""
     for method in methods.split(","):
-        found: dict[str, list[tuple[float, float]]] = {}
-        for seed, (name, train, test, y) in cases:
+        found: dict[str, list[tuple[float, ...]]] = {}
+        for seed, (name, train, test, y, measured) in cases:
             model = fit(
-                train, method, features=None if transform == "log" else "fractions", seed=seed,
-                transform=transform, intervals=IntervalConfig(method="none"), domain=False,
+                train, method, features=features, seed=seed,
+                transform=transform, intervals=IntervalConfig(method="auto"), domain=False,
             )  # fmt: skip
-            errors = np.abs(model.predict(test.materials).prediction - y)
-            low = y < np.quantile(y, 0.3)
-            found.setdefault(name, []).append((float(errors.mean()), float(errors[low].mean())))
+            told = model.predict(test.materials)
+            errors, low = np.abs(told.prediction - y), y < np.quantile(y, 0.3)
+            ends = (told.lower, told.upper)
+            if told.measured_lower is not None and told.measured_upper is not None:
+                ends = (told.measured_lower, told.measured_upper)
+            inside = (ends[0] <= measured) & (measured <= ends[1])
+            row = (errors.mean(), errors[low].mean(), inside.mean(), inside[low].mean())
+            found.setdefault(name, []).append(tuple(map(float, row)))
         for name, errors in found.items():
-            whole, low = np.array(errors).T
+            whole, low, inside, inside_low = np.array(errors).T
             each = " ".join(f"{one:.4g}" for one in whole)
-            print(f"{method:9} {name:22} all {whole.mean():.4g} ({each}), low {low.mean():.4g}")
+            print(
+                f"{method:9} {name:22} all {whole.mean():.4g} ({each}), low {low.mean():.4g}; 90 % "
+                f"intervals cover {inside.mean():.1%}, low {inside_low.mean():.1%}",
+                flush=True,
+            )
 
 
 def _simulated(seed: int) -> Iterator[Case]:
@@ -57,18 +74,28 @@ def _simulated(seed: int) -> Iterator[Case]:
         for part in (slice(600), slice(600, None))
     )
     truth = 2 * test.materials.extra[:, 0]
-    yield "noise: equal weights", data, test, truth
-    yield "noise: known", replace(data, noise=noise[:600]), test, truth
+    yield "noise: equal weights", data, test, truth, test.y
+    yield "noise: known", replace(data, noise=noise[:600]), test, truth, test.y
     same = replace(data, targets=2 * x[:600] + 0.5 * normal[:600])
     for name, rows in _bounded(same):
-        yield name, rows, test, truth
+        yield name, rows, test, truth, truth + 0.5 * normal[600:]
+
+
+def _noisy(data: Dataset, seed: int) -> Iterator[Case]:
+    rng = np.random.default_rng(seed)
+    data = data.take(rng.permutation(len(data))[:600])
+    noise = 10 ** rng.uniform(-1, 0, 400) * data.y.std()
+    train, test = data.take(np.arange(400)), data.take(np.arange(400, 600))
+    train = replace(train, targets=train.y + noise * rng.normal(size=400))
+    yield "noise: equal weights", train, test, test.y, test.y
+    yield "noise: known", replace(train, noise=noise), test, test.y, test.y
 
 
 def _held_out(data: Dataset, seed: int) -> Iterator[Case]:
     out = np.random.default_rng(seed).permutation(len(data)) < len(data) // 5
     test = data.take(out)
     for name, rows in _bounded(data.take(~out)):
-        yield name, rows, test, test.y
+        yield name, rows, test, test.y, test.y
 
 
 def _bounded(train: Dataset) -> Iterator[tuple[str, Dataset]]:
@@ -86,6 +113,12 @@ if __name__ == "__main__":
     if table == "simulated":
         methods, seeds = rest[0], int(rest[1]) if rest[1:] else 5
         cases = [(seed, case) for seed in range(seeds) for case in _simulated(seed)]
+        main(cases, methods, "none", "fractions")
+    elif table == "noisy":
+        table, target, methods = rest[:3]
+        seeds = int(rest[3]) if rest[3:] else 3
+        data = clean_table(read_table(table, target=target))
+        cases = [(seed, case) for seed in range(seeds) for case in _noisy(data, seed)]
         main(cases, methods, "none")
     else:
         target, methods, seeds = rest[0], rest[1], int(rest[2]) if rest[2:] else 3

@@ -5,26 +5,37 @@ import numpy as np
 from xtalshift.errors import DataError
 from xtalshift.estimators import (
     AdaptedStackRegressor,
+    AlignedClassifier,
     AlignedRegressor,
     AttentionRegressor,
+    CALClassifier,
     CALRegressor,
+    ConstantClassifier,
     ConstantRegressor,
+    ForestClassifier,
     ForestRegressor,
     GPRegressor,
     HeteroscedasticRegressor,
     ImportanceWeightedRegressor,
+    IRNetClassifier,
     IRNetRegressor,
     JointRegressor,
     KernelRidgeRegressor,
+    LightGBMClassifier,
     LightGBMRegressor,
+    LogisticClassifier,
     MCDropoutRegressor,
     MultiTaskRegressor,
+    NeighborsClassifier,
     NeighborsRegressor,
+    OrdinalClassifier,
     QuantileLightGBMRegressor,
     Regressor,
     ResidualGPRegressor,
     RidgeRegressor,
+    RobustClassifier,
     RobustRegressor,
+    StackClassifier,
     StackRegressor,
     SVRegressor,
     TargetedCALRegressor,
@@ -170,6 +181,43 @@ REGRESSORS = {
     "joint": JointRegressor(RidgeRegressor(), random_state=0),
     "residual-gp": ResidualGPRegressor(IRNetRegressor(**QUICK), random_state=0),
 }  # fmt: skip
+
+
+CLASSIFIERS = {
+    "shares": ConstantClassifier(random_state=0),
+    "logistic": LogisticClassifier(random_state=0),
+    "boosted": LightGBMClassifier(n_estimators=60, random_state=0),
+    "class-forest": ForestClassifier(n_estimators=40, random_state=0),
+    "class-neighbors": NeighborsClassifier(n_neighbors=5, random_state=0),
+    "class-irnet": IRNetClassifier(**{**QUICK, "epochs": 30}),
+    "class-ensemble": IRNetClassifier(**QUICK, n_members=2, bootstrap=True),
+    "class-cal": CALClassifier(settings={"epochs": 30, **CAL}, **NETWORK),
+    "class-cal-paper": CALClassifier(
+        "paper", {"epochs": 25, "warmup_epochs": 20, **CAL}, **NETWORK
+    ),
+    "class-cvar": RobustClassifier("cvar", **QUICK),
+    "class-group-dro": RobustClassifier("group-dro", n_environments=3, **QUICK),
+    "class-v-rex": RobustClassifier("v-rex", n_environments=3, **QUICK),
+    "class-coral": AlignedClassifier("coral", **QUICK),
+    "ordinal": OrdinalClassifier(LogisticClassifier(), random_state=0),
+    "class-stack": StackClassifier(
+        [
+            Member("logistic", LogisticClassifier()),
+            Member("boosted", LightGBMClassifier(n_estimators=60)),
+            Member("forest", ForestClassifier(n_estimators=40)),
+            Member("ordinal", OrdinalClassifier(LogisticClassifier())),
+        ],
+        random_state=0,
+    ),
+}
+
+
+def class_data(n=120, k=3, seed=0):
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n, 6))
+    score = X[:, 0] + 0.5 * np.abs(X[:, 1]) + 0.2 * rng.normal(size=n)
+    edges = np.quantile(score, np.arange(1, k) / k)
+    return X, np.digitize(score, edges)
 
 
 def data(n=120, seed=0):

@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     from xtalshift.jobs.predict import predict as predict
     from xtalshift.jobs.run import run as run
     from xtalshift.jobs.suggest import suggest as suggest
+    from xtalshift.model import FittedClassifier as FittedClassifier
     from xtalshift.model import FittedModel as FittedModel
     from xtalshift.model import FittedModels as FittedModels
+    from xtalshift.model import FormulaClassifier as FormulaClassifier
     from xtalshift.model import FormulaRegressor as FormulaRegressor
     from xtalshift.model import adapt as adapt
     from xtalshift.model import calibrate as calibrate
@@ -40,8 +42,10 @@ _HOMES = {
     "Client": "xtalshift.client",
     "CompositionFeaturizer": "xtalshift.featurize",
     "Dataset": "xtalshift.data",
+    "FittedClassifier": "xtalshift.model",
     "FittedModel": "xtalshift.model",
     "FittedModels": "xtalshift.model",
+    "FormulaClassifier": "xtalshift.model",
     "FormulaRegressor": "xtalshift.model",
     "XtalshiftError": "xtalshift.errors",
     "adapt": "xtalshift.model",

@@ -18,30 +18,8 @@ from xtalshift.parallel import InProcessExecutor
 from xtalshift.registry import Registry
 
 METALS = [
-    "Li",
-    "Na",
-    "K",
-    "Rb",
-    "Cs",
-    "Be",
-    "Mg",
-    "Ca",
-    "Sr",
-    "Ba",
-    "Zn",
-    "Cd",
-    "Ga",
-    "Al",
-    "In",
-    "Fe",
-    "Co",
-    "Ni",
-    "Cu",
-    "Ag",
-    "Ti",
-    "Zr",
-    "La",
-    "Ce",
+    *("Li", "Na", "K", "Rb", "Cs", "Be", "Mg", "Ca", "Sr", "Ba", "Zn", "Cd", "Ga", "Al", "In"),
+    *("Fe", "Co", "Ni", "Cu", "Ag", "Ti", "Zr", "La", "Ce"),
 ]
 ANIONS = ("O", "S", "F", "Cl", "N")
 FORMULAS = [f"{a}{b}{n}" for a in METALS for b in ANIONS for n in ("", "2", "3", "4", "5", "7")]

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import filecmp
+import json
+from math import gcd
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from integration.conftest import QUICK
 from integration.tables import make_rows
-from xtalshift.model import load_models
+from xtalshift.model import load_model, load_models
 
 
 @pytest.fixture(scope="module")
@@ -142,3 +145,191 @@ def test_suggest_asks_for_goals_and_writes_a_table(xtalshift, saved, tmp_path):
     assert "is a model of one target" in one.err
     bad = xtalshift("suggest", saved, table, "--goal", "max,min,-", "--reference", "a,b")
     assert bad.code == 2
+
+
+def write_candidates(path, n=150):
+    metals, anions = ("Li", "Na", "K", "Mg", "Ca", "Zn", "Al", "Fe"), ("O", "S", "F", "Cl", "N")
+    formulas = [
+        f"{metal}{m}{anion}{k}"
+        for m in range(1, 5)
+        for k in range(1, 5)
+        if gcd(m, k) == 1
+        for metal in metals
+        for anion in anions
+    ]
+    rng = np.random.default_rng(0)
+    kept = rng.permutation(formulas)[:n].tolist()
+    path.write_text("formula\n" + "\n".join([*kept, "oops", kept[0]]) + "\n")
+    return path
+
+
+def front_by_hand(frame, goals):
+    """Return the rows that none beats, one after the other."""
+    values = np.column_stack([frame[f"prediction_{name}"] * sign for name, sign in goals.items()])
+    return [
+        row
+        for row, own in enumerate(values)
+        if np.isfinite(own).all()
+        and not ((values >= own).all(axis=1) & (values > own).any(axis=1)).any()
+        and not (values[:row] == own).all(axis=1).any()
+    ]
+
+
+def test_screen_lists_the_front_whatever_the_chunks(xtalshift, saved, tmp_path):
+    table = write_candidates(tmp_path / "new.csv")
+    tops = []
+    for chunk in (13, 1000):
+        out = tmp_path / f"s{chunk}"
+        done = xtalshift(
+            "screen", saved, table, "-o", out, "--top", 200, "--goal", "max,min,-",
+            "--chunk-rows", chunk, "--distinct",
+        )  # fmt: skip
+        assert done.code == 0, done.err
+        assert "150 of 152 rows predicted, 1 with an error, 1 duplicates" in done.out
+        tops.append((out / "top.csv").read_bytes())
+    assert tops[0] == tops[1]
+    top = pd.read_csv(tmp_path / "s13" / "top.csv")
+    every = load_models(saved).predict(pd.read_csv(table)["formula"].tolist()).frame
+    expected = front_by_hand(every, {"bulk": 1, "shear": -1})
+    assert sorted(top["input_row"] - 1) == expected
+    assert top["rank"].tolist() == list(range(1, len(expected) + 1))
+    # the share grows by less and less, to all
+    assert top["hypervolume_share"].iloc[-1] == pytest.approx(1.0)
+    assert (np.diff(top["hypervolume_share"], n=1) >= -1e-12).all()
+    few = tmp_path / "few"
+    assert xtalshift(
+        "screen", saved, table, "-o", few, "--top", 2, "--goal", "max,min,-", "--distinct"
+    ).code == 0  # fmt: skip
+    pd.testing.assert_frame_equal(pd.read_csv(few / "top.csv"), top.head(2))
+    parts = pd.concat(pd.read_parquet(path) for path in sorted((few / "parts").iterdir()))
+    assert len(parts) == 152
+    assert parts["prediction_debye"].notna().sum() == 150
+
+
+def test_screen_asks_for_goals_and_keeps_conditions(xtalshift, saved, tmp_path):
+    table = write_candidates(tmp_path / "new.csv", 80)
+    asked = xtalshift("screen", saved, table, "-o", tmp_path / "a", "--top", 5)
+    assert asked.code == 1
+    assert "the models are of bulk, shear, debye" in asked.err
+    mixed = xtalshift(
+        "screen", saved, table, "-o", tmp_path / "b", "--top", 5, "--goal", "max,min,-", "--lowest"
+    )
+    assert "goals rank rows by themselves" in mixed.err
+    one = xtalshift(
+        "screen", saved / "1-bulk", table, "-o", tmp_path / "c", "--top", 5, "--goal", "max,min"
+    )
+    assert "is a model of one target" in one.err
+    done = xtalshift(
+        "screen", saved, table, "-o", tmp_path / "d", "--top", 50, "--goal", "max,-,max",
+        "--in-domain", "--min-plausibility", 0.001,
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    top = pd.read_csv(tmp_path / "d" / "top.csv")
+    assert top[["in_domain_bulk", "in_domain_debye"]].to_numpy().all()
+    assert (top["plausibility"] >= 0.001).all()
+    # of the rows that meet the conditions none beats another
+    assert len(front_by_hand(top, {"bulk": 1, "debye": 1})) == len(top)
+
+
+def write_labels(path, columns):
+    """Write 30 labels of oxides and sulfides that the models have not seen; some lack one."""
+    formulas = [f"{m}{k}{a}{n}" for m in ("Cd", "Sr", "Be") for a in ("O", "S") for k, n in
+                ((2, 3), (3, 2), (1, 2), (2, 1), (3, 4))]  # fmt: skip
+    lines = [",".join(["formula", *columns])]
+    for number, formula in enumerate(formulas):
+        cells = [f"{100 + 7 * (number % 11) + 3 * place}" for place in range(len(columns))]
+        if number % 6 == 0:
+            cells[-1] = ""
+        lines.append(",".join([formula, *cells]))
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+@pytest.mark.parametrize("command", ["adapt", "calibrate"])
+def test_labels_of_some_targets_change_these_only(xtalshift, saved, tmp_path, command):
+    labels = write_labels(tmp_path / "new.csv", ["bulk", "shear"])
+    out = tmp_path / "out"
+    done = xtalshift(command, saved, labels, "-o", out)
+    assert done.code == 0, done.err
+    assert "Target debye: " in done.err
+    assert "has no such column; it stays as it is" in done.err
+    assert [line for line in done.out.splitlines() if line.startswith("Target")] == [
+        "Target bulk", "Target shear",
+    ]  # fmt: skip
+    assert "Joint intervals: none" in done.out
+    before, after = load_models(saved), load_models(out)
+    assert after.joint is None
+    assert len(after["bulk"].calibration) == 30
+    assert len(after["shear"].calibration) == 25
+    np.testing.assert_array_equal(
+        after["debye"].calibration.scores, before["debye"].calibration.scores
+    )
+    # the same as for the model of one target
+    alone = tmp_path / "alone"
+    assert xtalshift(command, saved / "2-shear", labels, "-o", alone).code == 0
+    one, other = load_model(alone).predict(["CdO"]), after["shear"].predict(["CdO"])
+    assert one.prediction == other.prediction
+    assert one.upper == other.upper
+    named = xtalshift(command, saved, labels, "-o", out, "--overwrite", "--target", "bulk")
+    assert named.code == 2
+    none = write_labels(tmp_path / "none.csv", ["gap"])
+    refused = xtalshift(command, saved, none, "-o", out, "--overwrite")
+    assert "a column of none of the targets" in refused.err
+
+
+def test_run_is_a_run_of_each_target_and_one_page_of_all(xtalshift, elastic, tmp_path):
+    out = tmp_path / "run"
+    how = ("--methods", "ridge", "--splits", "random,covariate", *QUICK)
+    command = ("run", elastic, "--target", "bulk,debye", "--unit", "GPa,K", "-o", out, *how)
+    done = xtalshift(*command)
+    assert done.code == 0, done.err
+    assert "All 2 targets: mean of MAE relative to predicting the mean" in done.out
+    results = json.loads((out / "results.json").read_text())
+    assert [one["name"] for one in results["targets"]] == ["bulk", "debye"]
+    assert [one["folder"] for one in results["targets"]] == ["1-bulk", "2-debye"]
+    assert [one["unit"] for one in results["targets"]] == ["GPa", "K"]
+    # the records of each are those of its own run, with its name
+    for one in results["targets"]:
+        own = json.loads((out / one["folder"] / "results.json").read_text())["records"]
+        ours = [row for row in results["records"] if row["target"] == one["name"]]
+        assert [{**row, "target": one["name"]} for row in own] == ours
+    alone = tmp_path / "alone"
+    assert xtalshift("run", elastic, "--target", "debye", "-o", alone, *how).code == 0
+    records = json.loads((alone / "results.json").read_text())["records"]
+    ours = [row for row in results["records"] if row["target"] == "debye"]
+    assert [row["mae"] for row in records] == [row["mae"] for row in ours]
+    (overall,) = [
+        row for row in results["overall"] if (row["method"], row["split"]) == ("ridge", "random")
+    ]  # fmt: skip
+    shares = [
+        row["mae_over_dummy"]
+        for row in results["records"]
+        if (row["method"], row["split"]) == ("ridge", "random")
+    ]
+    assert len(shares) == overall["n_targets"] == 2
+    assert overall["mae_over_dummy"] == pytest.approx(sum(shares) / 2)
+    page = (out / "report.html").read_text()
+    assert f"{overall['mae_over_dummy']:.3f}" in page
+    assert 'href="2-debye/report.html"' in page
+    assert (out / "1-bulk" / "report.html").exists()
+    assert load_models(out / "model").targets == ("bulk", "debye")
+    # the same command finds all done; the page is written again
+    assert xtalshift(*command).code == 0
+    (out / "report.html").unlink()
+    assert xtalshift("report", out).code == 0
+    assert (out / "report.html").read_text() == page
+
+
+def test_run_refuses_what_it_cannot_compare(xtalshift, elastic, tmp_path):
+    joint = xtalshift(
+        "run", elastic, "--target", "bulk,debye", "-o", tmp_path / "a", "--methods", "multi-task"
+    )
+    assert joint.code == 1
+    assert "learns them together" in joint.err
+    held = tmp_path / "b"
+    held.mkdir()
+    (held / "config.toml").write_text("")
+    other = xtalshift(
+        "run", elastic, "--target", "bulk,debye", "-o", held, "--methods", "ridge", *QUICK
+    )
+    assert "holds a run of one target" in other.err

@@ -13,14 +13,23 @@ def smooth_l1(predictions, targets):
     return torch.where(difference < 1, 0.5 * difference**2, difference - 0.5)
 
 
-def mean_loss(model, theta, rows, x):
-    losses = smooth_l1(functional_call(model, theta, (x,)), rows.y)
+def cross_entropy(logits, classes):
+    """Return ``-log (exp z_y / sum_k exp z_k)`` of each row, one after the other."""
+    found = []
+    for z, y in zip(logits, classes, strict=True):
+        total = sum(torch.exp(z[k]) for k in range(len(z)))
+        found.append(torch.log(total) - z[int(y)])
+    return torch.stack(found)
+
+
+def mean_loss(model, theta, rows, x, row_loss=smooth_l1):
+    losses = row_loss(functional_call(model, theta, (x,)), rows.y)
     if rows.weights is None:
         return losses.sum() / len(losses)
     return (losses * rows.weights).sum() / rows.weights.sum()
 
 
-def unrolled_attack(model, theta, rows, w, gamma, config):
+def unrolled_attack(model, theta, rows, w, gamma, config, row_loss=smooth_l1):
     """Return ``x_adv`` with its whole history in the graph; there is no ball."""
     x = rows.x.detach()
     x_adv = x.clone().requires_grad_()
@@ -28,7 +37,7 @@ def unrolled_attack(model, theta, rows, w, gamma, config):
     b1, b2 = config.attack_betas
     for t in range(1, config.attack_steps + 1):
         cost = (w * (x_adv - x) ** 2).sum(dim=1).mean()
-        objective = mean_loss(model, theta, rows, x_adv) - gamma * cost
+        objective = mean_loss(model, theta, rows, x_adv, row_loss) - gamma * cost
         (slope,) = torch.autograd.grad(objective, x_adv, create_graph=True)
         if config.attack_method == "ascent":
             move = slope
@@ -42,34 +51,34 @@ def unrolled_attack(model, theta, rows, w, gamma, config):
     return x_adv
 
 
-def stability(model, theta, rows, spread):
-    losses = smooth_l1(functional_call(model, theta, (rows.x,)), rows.y)
+def stability(model, theta, rows, spread, row_loss=smooth_l1):
+    losses = row_loss(functional_call(model, theta, (rows.x,)), rows.y)
     if rows.weights is not None:
         losses = losses * rows.weights / rows.weights.mean()
     means = [losses[rows.environments == e].mean() for e in rows.environments.unique()]
     return sum(means) + spread * (max(means) - min(means))
 
 
-def risk_after(model, rows, w, gamma, config, spread):
+def risk_after(model, rows, w, gamma, config, spread, row_loss=smooth_l1):
     """Return ``R`` after ``theta_steps`` attacks, each with a plain parameter step of rho."""
     theta = {name: p.detach().clone().requires_grad_() for name, p in model.named_parameters()}
     for _ in range(config.theta_steps):
-        x_adv = unrolled_attack(model, theta, rows, w, gamma, config)
+        x_adv = unrolled_attack(model, theta, rows, w, gamma, config, row_loss)
         # copies: the parameter step takes x_adv as given, not as a function of theta
         copies = {name: p.clone() for name, p in theta.items()}
-        loss = mean_loss(model, copies, rows, x_adv)
+        loss = mean_loss(model, copies, rows, x_adv, row_loss)
         slopes = torch.autograd.grad(loss, list(copies.values()), create_graph=True)
         theta = {
             name: p - config.rho * slope
             for (name, p), slope in zip(theta.items(), slopes, strict=True)
         }
-    return stability(model, theta, rows, spread)
+    return stability(model, theta, rows, spread, row_loss)
 
 
-def exact_weight_gradient(model, rows, w, gamma, config, spread):
+def exact_weight_gradient(model, rows, w, gamma, config, spread, row_loss=smooth_l1):
     """Return ``dR/dw`` by autograd through everything."""
     w = w.detach().clone().requires_grad_()
-    risk = risk_after(model, rows, w, gamma, config, spread)
+    risk = risk_after(model, rows, w, gamma, config, spread, row_loss)
     (gradient,) = torch.autograd.grad(risk, w, allow_unused=True)
     return torch.zeros_like(w) if gradient is None else gradient
 

@@ -89,8 +89,9 @@ class Runs:
         if cell.role == "ood":
             inside, _ = _over_seeds(self.of(key, "id"), "error")
             gap = cell.error / inside if inside and cell.error is not None else None
-            place = "id_mae" if cell.log_loss is None else "id_log_loss"
-            return replace(cell, gap=gap, **{place: inside})
+            if cell.log_loss is None:
+                return replace(cell, gap=gap, id_mae=inside)
+            return replace(cell, gap=gap, id_log_loss=inside)
         return replace(cell, forgetting=self._forgetting(key)) if cell.budget else cell
 
     def _forgetting(self, key: Key) -> float | None:
@@ -182,7 +183,6 @@ def _cell(key: Key, role: str, runs: Sequence[Run]) -> SummaryCell:
     data, split, name, variant, budget = key
     folds = _by_fold(runs)
     families = [run.score.worst_family for run in runs if run.score.worst_family]
-    low, high = _interval(runs)
     means: dict[str, Any] = {measure: _over_seeds(runs, measure)[0] for measure in COSTS}
     for measure in MEASURES:
         means[measure], means[f"{measure}_sd"] = _over_seeds(runs, measure)
@@ -194,6 +194,9 @@ def _cell(key: Key, role: str, runs: Sequence[Run]) -> SummaryCell:
     for measure in ("log_loss",) if of_classes else ("mae", "rmse"):
         ratio = f"{measure}_over_dummy"
         means[ratio], means[f"{ratio}_sd"] = _over_dummy(runs, measure)
+    error = "log_loss" if of_classes else "mae"
+    means[f"{error}_low"], means[f"{error}_high"] = _interval(runs)
+    means[f"worst_fold_{error}"] = max(_fold_mean(same) for same in folds.values())
     return SummaryCell(
         data=data,
         split=split,
@@ -203,13 +206,6 @@ def _cell(key: Key, role: str, runs: Sequence[Run]) -> SummaryCell:
         budget=budget,
         label=label_of(name, variant, budget),
         **means,
-        **{"log_loss_low" if of_classes else "mae_low": low},
-        **{"log_loss_high" if of_classes else "mae_high": high},
-        **{
-            "worst_fold_log_loss" if of_classes else "worst_fold_mae": max(
-                _fold_mean(same) for same in folds.values()
-            )
-        },
         worst_family=max(dict.fromkeys(families), key=families.count, default=None),
         n_runs=len(runs),
         n_seeds=len({run.task.seed for run in runs}),

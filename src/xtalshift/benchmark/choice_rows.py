@@ -15,7 +15,10 @@ from xtalshift.benchmark.fit_task import fit_task
 from xtalshift.benchmark.problem import ChoiceRows, FoldRows, Problem, Shared
 from xtalshift.benchmark.tasks import Task, TaskContext
 from xtalshift.data import Dataset
+from xtalshift.estimators.class_predictors import spread_out
+from xtalshift.estimators.stack import CrossFitted
 from xtalshift.featurize.pretrained import encoder_of
+from xtalshift.metrics.classification import log_losses
 from xtalshift.model import FittedClassifier, FittedModel, draw_rows
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.seeding import derive_seed
@@ -91,10 +94,14 @@ def predict_unseen(
     own = getattr(model.learned, "out_of_fold_", None)
     if own is not None:
         rows = np.concatenate([fold.train, fold.val])[own.rows]
-        z = model.scale.forward(data.y[rows], data.row_numbers[rows])
         counts = _counted(data, rows)
-        found = model.scale.inverse(own.without_own_weights(z, data.groups[rows], counts))
         judged = np.isin(rows, choice.rows) & ~data.bounded[rows]
+        if isinstance(model, FittedClassifier):
+            losses = _own_losses(model, own, data, rows, counts, calibrated=not choice.repeats)
+            frame = _frame(rows[judged], 0, own.folds[judged], np.nan)
+            return frame.assign(error=losses[judged])
+        z = model.scale.forward(data.y[rows], data.row_numbers[rows])
+        found = model.scale.inverse(own.without_own_weights(z, data.groups[rows], counts))
         return _frame(rows[judged], 0, own.folds[judged], found[judged])
     encoder = encoder_of(task.features)
     fresh = ~data.bounded  # a bound has no error
@@ -125,6 +132,25 @@ def predict_unseen(
                     parts.append(_predicted(fitted, X, data.y, rows, repeat, number))
                 bar.advance()
     return pd.concat(parts, ignore_index=True)
+
+
+def _own_losses(
+    model: FittedClassifier,
+    own: CrossFitted,
+    data: Dataset,
+    rows: Rows,
+    share: FloatArray | None,
+    *,
+    calibrated: bool,
+) -> FloatArray:
+    """Return the log losses of the folds of a stack; calibrated if the other methods are."""
+    y, present = data.y[rows], model.classifier.present_
+    numbers = np.searchsorted(present, y).astype(np.float64)
+    found = own.without_own_weights(numbers, data.groups[rows], share)
+    p = spread_out(found, present, len(model.classes))
+    if calibrated and model.calibration is not None:
+        p = model.calibration.probabilities.apply(p)
+    return log_losses(y.astype(np.int64), p)
 
 
 def _predicted(

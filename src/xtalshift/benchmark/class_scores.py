@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -127,6 +128,9 @@ def evaluate_classes(problem: Problem, fold: FoldRows, rows: RowClasses) -> tupl
             continue
         own, p = y[test.rows], rows.probabilities[test.rows]
         scores = classification_scores(own, p, train_shares=shares)._asdict()
+        known_ones: dict[str, Any] = {
+            name: value if np.isfinite(value) else None for name, value in scores.items()
+        }
         low, high = bootstrap_mean(
             log_losses(own, p), groups=problem.formula_numbers[test.rows], n_resamples=N_RESAMPLES
         )
@@ -135,7 +139,7 @@ def evaluate_classes(problem: Problem, fold: FoldRows, rows: RowClasses) -> tupl
             "",
             test.split,
             test.role,
-            **{name: value if np.isfinite(value) else None for name, value in scores.items()},
+            **known_ones,
             dummy_log_loss=log_loss(own, np.tile(shares, (len(own), 1))),
             log_loss_low=float(low),
             log_loss_high=float(high),

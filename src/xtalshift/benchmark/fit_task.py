@@ -75,7 +75,7 @@ def fit_task(
     budgeted = context.minutes is not None and keeps_budget(
         problem.build(task.method, context.settings, seed=None)
     )
-    return fit(
+    fitted: FittedModel | FittedClassifier = fit(
         problem.data,
         task.method,
         features=problem.featurizer(task.features),
@@ -91,6 +91,7 @@ def fit_task(
         progress=progress,
         checkpoint=checkpoint,
     )
+    return fitted
 
 
 def find_domains(

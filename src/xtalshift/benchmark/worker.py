@@ -8,6 +8,7 @@ import time
 import traceback
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -198,7 +199,7 @@ class _Judged:
     results: tuple[Score, ...]
     frame: pd.DataFrame
     """The test rows with their predictions."""
-    validation: dict[str, float]
+    validation: dict[str, Any]
     """Error on the validation rows, by its name in `TaskRecord`."""
     predict_seconds: float
 

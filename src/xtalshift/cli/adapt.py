@@ -73,6 +73,8 @@ def adapt_command(
 ) -> None:
     """Adapt a model to a new region, and print its error there before and after.
 
+    Of models of several targets, each that the file has a column of.
+
     auto tries corrections of the model, fitted to parts of the labels, and combines them. The other
     methods train a network further; a fifth of the labels that they see selects the parameters. If
     that is no better on labels that neither saw, the predictions stay as they are.
@@ -81,24 +83,25 @@ def adapt_command(
     from xtalshift.jobs.adapt import source_like
     from xtalshift.model import load_model
     from xtalshift.model.persist import check_model_folder
+    from xtalshift.model.several_folder import check_models_folder, holds_several
 
     check_output(out, model, labelled, source, replaces_model=True)
-    check_model_folder(out, overwrite=overwrite)
+    several = holds_several(model)
+    (check_models_folder if several else check_model_folder)(out, overwrite=overwrite)
     config = _settings(method, assign or [])
     rows = DataConfig.from_dict({"dataset": labelled, **labels})
+    how: dict[str, Any] = {
+        "calibration_folds": calibration_folds,
+        "seed": seed or 0,
+        "threads": threads,
+    }
+    if several:
+        _adapt_several(Path(model), rows, out, config, source, device, **how)
+        return
     replay = None
     if source is not None:
         replay = source_like(rows, source, source_target)
-    adapt_to_file(
-        load_model(model, device=device),
-        rows,
-        out,
-        config,
-        source=replay,
-        calibration_folds=calibration_folds,
-        seed=seed or 0,
-        threads=threads,
-    )
+    adapt_to_file(load_model(model, device=device), rows, out, config, source=replay, **how)
 
 
 def adapt_to_file(
@@ -116,7 +119,6 @@ def adapt_to_file(
     from xtalshift.jobs.adapt import adapt
     from xtalshift.model import save_model
 
-    method = "auto" if config is None else config.method
     cores = threads or count_cores()
     # the adaptations of the folds share the cores, one each; a single one has them all
     with limited_threads(1 if calibration_folds and config is not None else cores):
@@ -131,13 +133,62 @@ def adapt_to_file(
             progress=make_progress(),
         )
     save_model(adapted.model, out)
+    _say_adapted(adapted, config)
+    typer.echo(f"Model: {out}")
+
+
+def _adapt_several(
+    model: Path,
+    rows: DataConfig,
+    out: Path,
+    config: AdaptConfig | None,
+    source: str | None,
+    device: str | None,
+    *,
+    calibration_folds: int,
+    seed: int,
+    threads: int | None,
+) -> None:
+    """Adapt each of several targets that the file has a column of."""
+    from xtalshift.jobs.adapt import adapt, source_like
+    from xtalshift.jobs.several_labels import use_labels
+    from xtalshift.model import load_models
+    from xtalshift.model.several_folder import save_models
+
+    cores, progress = threads or count_cores(), make_progress()
+
+    def one(start: FittedModel, own: DataConfig) -> Adapted:
+        replay = None if source is None else source_like(own, source, own.target)
+        return adapt(
+            start,
+            own,
+            config,
+            source=replay,
+            calibration_folds=calibration_folds,
+            seed=seed,
+            workers=cores,
+            progress=progress,
+        )
+
+    with limited_threads(1 if calibration_folds and config is not None else cores):
+        adapted = use_labels(load_models(model, device=device), rows, one, progress)
+    save_models(adapted.models, out)
+    for name, part in adapted.parts.items():
+        typer.echo(f"Target {name}")
+        _say_adapted(part, config)
+    typer.echo(options.describe_joint(adapted.models))
+    typer.echo(f"Models: {out}")
+
+
+def _say_adapted(adapted: Adapted, config: AdaptConfig | None) -> None:
+    """Print what became of a model."""
+    method = "auto" if config is None else config.method
     typer.echo(
         f"{method}: {adapted.n_target:,} target rows"
         + (f", {adapted.n_source:,} source rows replayed" if adapted.n_source else "")
     )
     typer.echo(_describe(adapted, method))
     typer.echo(options.describe_intervals(adapted.model))
-    typer.echo(f"Model: {out}")
 
 
 def _settings(method: str, assign: list[str]) -> AdaptConfig | None:

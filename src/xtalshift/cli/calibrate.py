@@ -13,7 +13,9 @@ from xtalshift.data.writers import check_output
 from xtalshift.parallel import count_cores, limited_threads
 
 if TYPE_CHECKING:
-    from xtalshift.jobs.adapt import CalibratedClasses
+    from xtalshift.data.settings import DataConfig
+    from xtalshift.jobs.adapt import Calibrated, CalibratedClasses
+    from xtalshift.model import FittedModel
 
 
 @options.reads_labels
@@ -42,10 +44,14 @@ def calibrate_command(
     from xtalshift.jobs.adapt import CalibratedClasses, calibrate
     from xtalshift.model import load_model, save_model
     from xtalshift.model.persist import check_model_folder
+    from xtalshift.model.several_folder import holds_several
 
     check_output(out, model, labelled, replaces_model=True)
-    check_model_folder(out, overwrite=overwrite)
     rows = DataConfig.from_dict({"dataset": labelled, **labels})
+    if holds_several(model):
+        _calibrate_several(model, rows, out, device, threads, overwrite=overwrite)
+        return
+    check_model_folder(out, overwrite=overwrite)
     with limited_threads(threads or count_cores()):  # as `train` and `adapt`, of this command only
         found = calibrate(load_model(model, device=device), rows, make_progress())
     save_model(found.model, out)
@@ -53,6 +59,44 @@ def calibrate_command(
         _print_classes(found)
         typer.echo(f"Model: {out}")
         return
+    _print_intervals(found)
+    typer.echo(f"Model: {out}")
+
+
+def _calibrate_several(
+    model: Path,
+    rows: DataConfig,
+    out: Path,
+    device: str | None,
+    threads: int | None,
+    *,
+    overwrite: bool,
+) -> None:
+    """Calibrate each of several targets that the file has a column of."""
+    from xtalshift.jobs.adapt import Calibrated, calibrate
+    from xtalshift.jobs.several_labels import use_labels
+    from xtalshift.model import load_models
+    from xtalshift.model.several_folder import check_models_folder, save_models
+
+    check_models_folder(out, overwrite=overwrite)
+    progress = make_progress()
+
+    def one(start: FittedModel, own: DataConfig) -> Calibrated:
+        found = calibrate(start, own, progress)
+        assert isinstance(found, Calibrated)
+        return found
+
+    with limited_threads(threads or count_cores()):
+        found = use_labels(load_models(model, device=device), rows, one, progress)
+    save_models(found.models, out)
+    for name, part in found.parts.items():
+        typer.echo(f"Target {name}")
+        _print_intervals(part)
+    typer.echo(options.describe_joint(found.models))
+    typer.echo(f"Models: {out}")
+
+
+def _print_intervals(found: Calibrated) -> None:
     name = f" {found.model.card.unit}" if found.model.card.unit else ""
     typer.echo(
         f"MAE on {found.n:,} labels: {found.mae:.4g}{name} (the mean of the labels: "
@@ -67,7 +111,6 @@ def calibrate_command(
     else:
         typer.echo(f"Median width of the 90 % intervals: {after:.4g}{name}")
     typer.echo(options.describe_intervals(found.model))
-    typer.echo(f"Model: {out}")
 
 
 def _print_classes(found: CalibratedClasses) -> None:

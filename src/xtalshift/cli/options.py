@@ -13,12 +13,13 @@ import typer
 from xtalshift.errors import UsageError
 from xtalshift.featurize.blocks import BLOCKS
 from xtalshift.parallel import check_count, count_cores
+from xtalshift.uncertainty.settings import LEVEL
 
 if TYPE_CHECKING:
     from xtalshift.config import Settings
     from xtalshift.jobs.run_settings import RunConfig
     from xtalshift.metrics.classification import ClassificationScores
-    from xtalshift.model import FittedClassifier, FittedModel
+    from xtalshift.model import FittedClassifier, FittedModel, FittedModels
 
 _DATA = "Data"
 _READING = "How the table is read"
@@ -406,6 +407,18 @@ def describe_sets(model: FittedClassifier) -> str:
     return (
         f"Probabilities and prediction sets: calibrated on {len(calibration):,} "
         f"{_CALIBRATED_ON[calibration.origin]} (probabilities: {calibration.probabilities.kind})"
+    )
+
+
+def describe_joint(models: FittedModels) -> str:
+    """Return in one line how the intervals of all targets at once were calibrated."""
+    if models.joint is None:
+        return "Joint intervals: none"
+    levels = models.joint_levels()
+    shown = ", ".join(f"{name} {100 * level:.1f} %" for name, level in levels.items())
+    return (
+        f"Joint intervals ({100 * LEVEL:g} % for all targets at once): calibrated on "
+        f"{len(models.joint):,} rows that have all targets; level of each: {shown}"
     )
 
 

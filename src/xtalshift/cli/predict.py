@@ -16,7 +16,6 @@ from xtalshift.data.spreadsheet import rows_as_csv
 from xtalshift.data.units import name_with_unit
 from xtalshift.data.writers import check_output, refuse_loss, write_frame
 from xtalshift.errors import DataError, FormulaError, UsageError
-from xtalshift.model.class_predictions import probability_column
 from xtalshift.uncertainty.settings import LEVEL
 
 if TYPE_CHECKING:
@@ -206,6 +205,8 @@ def _shown(row: dict[Any, Any]) -> str:
     prediction = row["prediction"]
     if not isinstance(prediction, str):
         return f"{prediction:.6g}"
+    from xtalshift.model.class_predictions import probability_column
+
     return f"{prediction} ({row[probability_column(prediction)]:.1%})"
 
 
@@ -221,7 +222,7 @@ def _place(row: dict[Any, Any], limit: float) -> str:
 
 
 def _notes(row: dict[Any, Any], level: float) -> tuple[str, str]:
-    """Return what to show after a prediction: its interval or set, and what else is known of the row."""
+    """Return what to show after a prediction: its interval or set, and what else is known of it."""
     interval = text = ""
     if row.get("prediction_set"):
         interval = f"  {{{row['prediction_set'].replace('|', ', ')}}} at {100 * level:g} %"

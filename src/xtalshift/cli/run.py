@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +12,13 @@ from xtalshift.cli import options
 from xtalshift.cli.progress import make_progress
 from xtalshift.data.writers import check_output
 from xtalshift.methods import saved_methods
+
+if TYPE_CHECKING:
+    from xtalshift.benchmark.run_results import RunResults
+    from xtalshift.data.settings import DataConfig
+    from xtalshift.jobs.run_settings import RunConfig
+    from xtalshift.parallel import Executor
+    from xtalshift.progress import Progress
 
 _SPLITS = "Splits"
 _CANDIDATES = "Candidates"
@@ -21,7 +29,7 @@ def run_command(
     table: options.Table = None,
     config: options.ConfigFile = None,
     dataset: options.Dataset = None,
-    target: options.Target = None,
+    target: options.Targets = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -139,6 +147,8 @@ def run_command(
 ) -> None:
     """Compare methods on held-out materials like and unlike the training data.
 
+    Several targets (A,B) are a run of each, and one page and results.json of all.
+
     Reads a table of formulas, holds out a random set and shifted sets, trains every method, and
     writes results.json, predictions.parquet, report.html and a model: the method with the smallest
     error on rows that no test set holds, fitted to all rows. With --candidates it also says how
@@ -178,11 +188,9 @@ def run_command(
             "split.separate": separate,
         },
     )
-    from xtalshift.cli.answer import print_answer
-    from xtalshift.cli.tables import print_cautions, print_coverage, print_errors, print_search
+    from xtalshift.data.several import settings_of_targets
     from xtalshift.jobs.run import run
     from xtalshift.parallel import make_executor
-    from xtalshift.report import build_run_report, write_report
 
     folder = out or Path("runs") / Path(settings.data.dataset).name.split(".")[0]
     check_output(
@@ -190,7 +198,54 @@ def run_command(
     )
     progress = make_progress()
     executor = make_executor(workers=settings.threads)
+    targets = settings_of_targets(settings.data)
+    if len(targets) > 1:
+        _run_several(settings, targets, folder, executor, progress, overwrite=overwrite)
+        return
+    settings = settings.model_copy(update={"data": next(iter(targets.values()))})
     results = run(settings, folder, executor, progress=progress, overwrite=overwrite)
+    _print_run(folder, results)
+
+
+def _run_several(
+    settings: RunConfig,
+    targets: Mapping[str, DataConfig],
+    folder: Path,
+    executor: Executor,
+    progress: Progress,
+    *,
+    overwrite: bool,
+) -> None:
+    """Run each of several targets, write a page for each and one for all, and print the errors."""
+    from xtalshift.cli.tables import print_errors, print_overall
+    from xtalshift.jobs.run_several import run_several
+    from xtalshift.report import build_run_report, write_report
+
+    results = run_several(
+        settings, targets, folder, executor, progress=progress, overwrite=overwrite
+    )
+    for target in results.targets:
+        report = build_run_report(folder / target.folder)
+        write_report(folder / target.folder, report)
+        typer.echo(f"Target {target.name}")
+        print_errors(report)
+        for sentence in report.model:
+            typer.echo(f"  {sentence}")
+    print_overall(results)
+    if (folder / "model").exists():
+        typer.echo(f"Models: {folder / 'model'}")
+    typer.echo(f"Report: {write_report(folder)}")
+    if all(one.status == "failed" for one in results.records if one.method != "dummy"):
+        typer.echo("Every method failed; see the reasons above and in results.json", err=True)
+        raise typer.Exit(1)
+
+
+def _print_run(folder: Path, results: RunResults) -> None:
+    """Write the page of a run, and print what it found."""
+    from xtalshift.cli.answer import print_answer
+    from xtalshift.cli.tables import print_cautions, print_coverage, print_errors, print_search
+    from xtalshift.report import build_run_report, write_report
+
     report = build_run_report(folder)
     page = write_report(folder, report)
     print_errors(report)

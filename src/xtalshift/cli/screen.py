@@ -26,6 +26,7 @@ _TOP = "Table of the best"
 _SHOWN = 10
 """Rows of the table that are printed."""
 _PRINTED = (
+    "hypervolume_share",
     "prediction",
     "lower",
     "upper",
@@ -84,6 +85,15 @@ def screen_command(
             rich_help_panel=_TOP,
         ),
     ] = None,
+    goal: Annotated[
+        str | None,
+        typer.Option(
+            help="Models of several targets: max | min | - (does not matter) for each, in their "
+            "order: max,min,-. The best are K rows of the front, which no other row beats.",
+            rich_help_panel=_TOP,
+            metavar="GOALS",
+        ),
+    ] = None,
     lowest: Annotated[
         bool, typer.Option("--lowest", help="Lowest are best.", rich_help_panel=_TOP)
     ] = False,
@@ -93,6 +103,15 @@ def screen_command(
             help="Rank by the probability to be above Y (below Y with --lowest).",
             rich_help_panel=_TOP,
             metavar="Y",
+        ),
+    ] = None,
+    of_class: Annotated[
+        str | None,
+        typer.Option(
+            "--class",
+            help="Of a model of classes: rank by the probability of this one.",
+            rich_help_panel=_TOP,
+            metavar="NAME",
         ),
     ] = None,
     in_domain: Annotated[
@@ -191,9 +210,11 @@ def screen_command(
 
     best = {
         "k": top,
-        "by": by or ("probability" if threshold is not None else None),
+        "goals": None if goal is None else _read_goals(goal, model),
+        "by": by or (None if threshold is None and of_class is None else "probability"),
         "lowest": lowest or None,
         "threshold": threshold,
+        "of_class": of_class,
         "in_domain": in_domain or None,
         "max_ood": max_ood,
         "diverse": diverse,
@@ -201,7 +222,9 @@ def screen_command(
         "min_plausibility": min_plausibility,
         "max_above_hull": max_above_hull,
     }
-    given = [f"--{name.replace('_', '-')}" for name, value in best.items() if value is not None]
+    named = {**best, "goal": best["goals"], "class": best["of_class"]}
+    del named["goals"], named["of_class"]
+    given = [f"--{name.replace('_', '-')}" for name, value in named.items() if value is not None]
     if top is None and given:
         raise ConfigError(f"{', '.join(given)} need --top K, the table of the best")
     flags: dict[str, object] = {
@@ -247,6 +270,15 @@ def screen_command(
     typer.echo(f"Results: {out}")
     if summary.counts["rows"] and not summary.counts["ok"]:
         raise DataError(f"no row could be predicted; the column 'reason' of {out}/parts says why")
+
+
+def _read_goals(text: str, model: Path) -> tuple[str, ...]:
+    from xtalshift.metrics.pareto import read_goals
+    from xtalshift.model.several_folder import holds_several, saved_targets
+
+    if not holds_several(model):
+        raise ConfigError(f"{model} is a model of one target: leave out --goal")
+    return read_goals(text, saved_targets(model))
 
 
 def _check_inputs(inputs: list[str]) -> list[str]:
@@ -332,19 +364,20 @@ def _print_top(path: Path, model: Path, settings: ScreenSettings) -> None:
 
     from xtalshift.data.formula_texts import find_formulas
     from xtalshift.data.spreadsheet import unmark_frame
-    from xtalshift.model.card import saved_formula_col
+    from xtalshift.model.card import first_model, saved_formula_col
     from xtalshift.model.ready import model_folder
 
     frame = unmark_frame(pd.read_csv(path, dtype=str, keep_default_na=False)).head(_SHOWN)
     if frame.empty:
         return
     names = list(frame.columns)
-    own = saved_formula_col(model_folder(model))
+    own = saved_formula_col(first_model(model_folder(model)))
     if settings.formula_col is None and own in names:
         settings = settings.model_copy(update={"formula_col": own})
     formulas = find_formulas(names, settings, usual="at").names
     lead = ["rank", *(formulas if len(formulas) == 1 else ["input_row"])]
-    shown = [name for name in (*lead, *_PRINTED) if name in names]
+    several = [name for name in names if name.startswith("prediction_")]
+    shown = [name for name in (*lead, *several, *_PRINTED) if name in names]
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for name in shown:
         table.add_column(name, justify="left" if name in formulas else "right", overflow="fold")

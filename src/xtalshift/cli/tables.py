@@ -13,6 +13,7 @@ from rich.table import Column, Table
 from xtalshift.report.shared.text import format_ratio, plural
 
 if TYPE_CHECKING:
+    from xtalshift.benchmark.several_results import SeveralResults
     from xtalshift.benchmark.summary_records import BenchmarkSummary
     from xtalshift.report.run.run_page import RunReport
     from xtalshift.report.run.run_summary import Cell
@@ -40,6 +41,19 @@ def print_errors(report: RunReport) -> None:
     console.print(table)
     if any(":" in name for name, _ in report.methods):
         say(console, "Last and averaged (EMA) weights of the networks: see the report.")
+
+
+def print_overall(results: SeveralResults) -> None:
+    """Print the errors of every method over all targets."""
+    from xtalshift.report.several.several_page import overall_table
+
+    found = overall_table(results)
+    heads = [f"{split}\n{role.upper()}" for split, role in found.heads]
+    console, table = open_table(["method"], heads, cost=False)
+    for row in found.rows:
+        table.add_row(escape(row.method), *(text for text, _ in row.cells))
+    say(console, f"All {len(results.targets)} targets: mean of MAE relative to predicting the mean")
+    console.print(table)
 
 
 def _describe(cell: Cell) -> str:

@@ -16,7 +16,6 @@ from xtalshift.data.writers import check_output, open_writer, refuse_loss
 from xtalshift.errors import ConfigError, DataError
 from xtalshift.methods import saved_methods
 from xtalshift.progress import resumable
-from xtalshift.uncertainty.settings import LEVEL
 
 if TYPE_CHECKING:
     from xtalshift.data.settings import DataConfig
@@ -139,6 +138,9 @@ def train_command(
             "--features": features,
             "--transform": transform,
             "--bounds": bounds,
+            "--task": task,
+            "--class-order": class_order,
+            "--fidelity-col": fidelity_col,
         }
         labels = {
             "target": target,
@@ -195,10 +197,10 @@ def train_command(
     _check_fidelity(
         fidelity_col, fidelity, {"--split": split, "--save-adversarial": save_adversarial}
     )
-    crystals = None
-    if save_adversarial is not None:
-        check_output(save_adversarial, source, split, config)
-        crystals = _check_adversarial(save_adversarial, out, method, settings, overwrite=overwrite)
+    read = (source, split, config)
+    crystals = _check_adversarial(
+        save_adversarial, out, method, settings, read, overwrite=overwrite
+    )
     method = method_to_save(method, settings)
     checkpoint = _checkpoint(out)
     if fidelity_col is not None:
@@ -235,14 +237,18 @@ def train_command(
     typer.echo(options.describe_intervals(trained.model))
     typer.echo(f"Model: {out}")
     if save_adversarial is not None:
-        shown = ""
-        if trained.adversarial is not None:
-            frame = trained.adversarial.frame
-            moved = int((frame["displacement_rms"] > 0).sum())
-            shown = f" ({moved:,} of {len(frame):,} moved)"
-            if crystals is not None:
-                shown += f"; as CIF files: {crystals}/"
-        typer.echo(f"Adversarial rows: {save_adversarial}{shown}")
+        _say_adversarial(trained, save_adversarial, crystals)
+
+
+def _say_adversarial(trained: Trained, file: Path, crystals: Path | None) -> None:
+    shown = ""
+    if trained.adversarial is not None:
+        frame = trained.adversarial.frame
+        moved = int((frame["displacement_rms"] > 0).sum())
+        shown = f" ({moved:,} of {len(frame):,} moved)"
+        if crystals is not None:
+            shown += f"; as CIF files: {crystals}/"
+    typer.echo(f"Adversarial rows: {file}{shown}")
 
 
 def _checkpoint(out: Path) -> Path:
@@ -294,13 +300,7 @@ def _train_several(
         typer.echo(f"Target {name}")
         _say_errors(part, method)
         typer.echo(options.describe_intervals(part.model))
-    levels = trained.models.joint_levels()
-    if trained.models.joint is not None:
-        shown = ", ".join(f"{name} {100 * level:.1f} %" for name, level in levels.items())
-        typer.echo(
-            f"Joint intervals ({100 * LEVEL:g} % for all targets at once): calibrated on "
-            f"{len(trained.models.joint):,} rows that have all targets; level of each: {shown}"
-        )
+    typer.echo(options.describe_joint(trained.models))
     typer.echo(f"Models: {out}")
 
 
@@ -462,9 +462,18 @@ def _train_from(
 
 
 def _check_adversarial(
-    file: Path, out: Path, method: str, settings: MethodSettings, *, overwrite: bool
+    file: Path | None,
+    out: Path,
+    method: str,
+    settings: MethodSettings,
+    read: tuple[str | Path | None, ...],
+    *,
+    overwrite: bool,
 ) -> Path | None:
     """Refuse, before the work, what cannot be written; return the folder of crystals, if any."""
+    if file is None:
+        return None
+    check_output(file, *read)
     if file.resolve().is_relative_to(out.resolve()):
         raise ConfigError(f"{file} is in the folder of the model, {out}; choose another place")
     if not method.startswith("cal"):

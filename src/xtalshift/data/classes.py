@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
@@ -36,6 +36,7 @@ _MOSTLY = 0.5
 TIE = "classes tie within a material"
 NOT_CLASSES = "read as numbers"
 _BINARY = frozenset({0.0, 1.0})
+_TWO_NUMBERS = "0 and 1"
 _AGAIN = "--task regression reads it as a number"
 
 
@@ -91,21 +92,17 @@ def read_classes(
     DataError
         If there is no class, or there are more than 1000, or `order` is missing.
     """
-    if order and task == "auto":
-        task = "ordinal"
     if order and task == "regression":
         raise ConfigError("a class order (--class-order) needs --task classification or ordinal")
-    why = ""
-    if task == "auto":
-        why = _why_classes(cells, numbers)
-        if not why:
-            return None
-    elif task == "regression":
+    if order and task == "auto":
+        task = "ordinal"
+    why = _why_classes(cells, numbers) if task == "auto" else ""
+    if task == "regression" or (task == "auto" and not why):
         return None
     texts, blank = _labels(cells, numbers)
     problems = np.where(blank, "missing", "").astype(object)
     words = np.zeros(len(texts), dtype=np.bool_)
-    if task == "auto" and "0 and 1" in why:
+    if _TWO_NUMBERS in why:
         words = ~blank & ~np.isin(texts, ["0", "1"])
         problems[words] = [f"a word among 0 and 1: {text[:40]!r}" for text in texts[words]]
     usable = ~blank & ~words
@@ -114,25 +111,7 @@ def read_classes(
         unknown = usable & ~np.isin(texts, list(order))
         problems[unknown] = [f"not in the class order: {text[:40]!r}" for text in texts[unknown]]
         usable &= ~unknown
-    distinct = {str(text) for text in texts[usable]}
-    if not distinct:
-        raise DataError(f"column {name!r} has no class: every cell is blank or unusable")
-    if len(distinct) > MOST_CLASSES:
-        raise DataError(
-            f"column {name!r} has {len(distinct):,} classes in {int(usable.sum()):,} rows; at most "
-            f"{MOST_CLASSES:,} are possible. Join rare ones, or, if these are numbers, use --task "
-            "regression"
-        )
-    numeric = all(_is_number(text) for text in distinct)
-    if task == "ordinal" and not (order or numeric):
-        raise DataError(
-            f"the classes of {name!r} are words ({list_names(sorted(distinct))}), whose order is "
-            "not known; give it, the lowest first: --class-order a,b,c"
-        )
-    if order:
-        names = tuple(one for one in order if one in distinct)
-    else:
-        names = tuple(sorted(distinct, key=float) if numeric else sorted(distinct))
+    names = _sort_names(name, texts[usable], order, ordered=task == "ordinal")
     codes = np.full(len(texts), np.nan)
     places = {text: place for place, text in enumerate(names)}
     codes[usable] = [places[text] for text in texts[usable]]
@@ -141,11 +120,35 @@ def read_classes(
     return ClassColumn(codes, problems, names, ordered, tuple(findings))
 
 
+def _sort_names(
+    name: str, texts: ObjectArray, order: Sequence[str], *, ordered: bool
+) -> tuple[str, ...]:
+    """Return the classes of a column in their order, after a check of their number."""
+    distinct = {str(text) for text in texts}
+    if not distinct:
+        raise DataError(f"column {name!r} has no class: every cell is blank or unusable")
+    if len(distinct) > MOST_CLASSES:
+        raise DataError(
+            f"column {name!r} has {len(distinct):,} classes in {len(texts):,} rows; at most "
+            f"{MOST_CLASSES:,} are possible. Join rare ones, or, if these are numbers, use --task "
+            "regression"
+        )
+    if order:
+        return tuple(one for one in order if one in distinct)
+    numeric = all(_is_number(text) for text in distinct)
+    if ordered and not numeric:
+        raise DataError(
+            f"the classes of {name!r} are words ({list_names(sorted(distinct))}), whose order is "
+            "not known; give it, the lowest first: --class-order a,b,c"
+        )
+    return tuple(sorted(distinct, key=float) if numeric else sorted(distinct))
+
+
 def number_finding(column: NumberColumn, name: str) -> Finding | None:
     """Say that a column of few whole numbers was read as numbers, not as classes."""
     known = column.values[np.isfinite(column.values)]
     distinct = np.unique(known)
-    few = 2 <= len(distinct) <= min(_FEW_NUMBERS, len(known) // _FEW_NUMBERS)
+    few = 1 < len(distinct) <= min(_FEW_NUMBERS, len(known) // _FEW_NUMBERS)
     if not few or (distinct % 1 != 0).any():
         return None
     examples = tuple(
@@ -171,7 +174,7 @@ def _why_classes(cells: pd.Series, numbers: NumberColumn) -> str:
     if set(known.tolist()) == _BINARY and words.sum() <= _MOSTLY * len(known):
         if (filled & ~words & ~np.isfinite(numbers.values)).any():  # such as <1
             return ""
-        return "it has 0 and 1"
+        return f"it has {_TWO_NUMBERS}"
     if words.sum() <= _MOSTLY * filled.sum():
         return ""
     texts, blank = _labels(cells, numbers)
@@ -225,7 +228,7 @@ def _decided(
         for place, text in enumerate(classes[:MAX_EXAMPLES])
         if (codes == place).any()
     )
-    remedy = "" if not why else f"{_AGAIN}" if "0 and 1" in why else ""
+    remedy = _AGAIN if _TWO_NUMBERS in why else ""
     kind = f"{name}: read as {len(classes)} {what}" + (f", because {why}" if why else "")
     return Finding(kind, int(np.isfinite(codes).sum()), examples, remedy)
 
@@ -319,8 +322,6 @@ def tie_finding(table: Dataset, rows: IntArray) -> Finding:
 
 def without_empty(data: Dataset) -> Dataset:
     """Return a data set whose classes all have a row; the others are left out."""
-    from dataclasses import replace
-
     assert data.classes is not None
     there = np.unique(data.y[np.isfinite(data.y)]).astype(np.intp)
     if len(there) == len(data.classes):
@@ -341,8 +342,8 @@ def check_classes(data: Dataset) -> None:
     if (counts > 0).sum() < 2:  # noqa: PLR2004
         only = data.classes[int(counts.argmax())]
         raise DataError(
-            f"all {len(data)} usable rows have one class of {name!r}, {only!r}; there is nothing to "
-            "learn. Check the table, or name another column (--target)"
+            f"all {len(data)} usable rows have one class of {name!r}, {only!r}; there is nothing "
+            "to learn. Check the table, or name another column (--target)"
         )
     alone = np.flatnonzero(counts == 1)
     if alone.size:
@@ -353,34 +354,3 @@ def check_classes(data: Dataset) -> None:
             f"{data.row_numbers[row]} ({data.formulas[row]}){more}; a class needs at least 2, one "
             "to learn from and one to judge by. Join it with another class, or leave the row out"
         )
-
-
-def align_classes(data: Dataset, classes: Sequence[str], source: str = "the model") -> Dataset:
-    """Return a data set whose classes have the numbers that they have elsewhere.
-
-    Raises
-    ------
-    DataError
-        If it has no classes, or one that is not there.
-    """
-    from dataclasses import replace
-
-    if data.classes is None:
-        raise DataError(
-            f"{source} predicts classes ({list_names(classes)}), but {data.target_name or 'target'}"
-            " was read as numbers; give --task classification"
-        )
-    places = {name.casefold(): place for place, name in enumerate(classes)}
-    new = [name for name in data.classes if name.casefold() not in places]
-    if new:
-        code = data.classes.index(new[0])
-        row = int(np.flatnonzero(data.y == code)[0])
-        raise DataError(
-            f"row {data.row_numbers[row]}: {source} does not know the class {new[0]!r}; its classes"
-            f" are {list_names(classes)}"
-        )
-    numbers = np.array([places[name.casefold()] for name in data.classes], dtype=np.float64)
-    codes = np.full(len(data), np.nan)
-    known = np.isfinite(data.y)
-    codes[known] = numbers[data.y[known].astype(np.intp)]
-    return replace(data, targets=codes, classes=tuple(classes))

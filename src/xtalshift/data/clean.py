@@ -98,6 +98,13 @@ def clean_table(
     """
     table = _checked(table, duplicates)
     if table.classes is not None:
+        if table.noise is not None:
+            raise ConfigError("classes have no uncertainties; leave --uncertainty-col out")
+        if duplicates in ("lowest", "highest") and not table.ordered:
+            raise ConfigError(
+                f"duplicates = {duplicates!r} needs ordered classes (--task ordinal); rows of one "
+                "material vote by default"
+            )
         return _clean_classes(table, duplicates, strict=strict, feature_cols=feature_cols)
     if bounds == "use":
         table = use_bounds(table)
@@ -163,15 +170,7 @@ def _clean_classes(
     """Drop unusable rows of a table of classes, and let rows of one material vote."""
     assert table.targets is not None
     assert table.classes is not None
-    if table.noise is not None:
-        raise ConfigError("classes have no uncertainties; leave --uncertainty-col out")
-    if duplicates in ("lowest", "highest") and not table.ordered:
-        raise ConfigError(
-            f"duplicates = {duplicates!r} needs ordered classes (--task ordinal); rows of one "
-            "material vote by default"
-        )
-    merge = duplicates != "keep"
-    found = inspect_table(table, feature_cols, merge=merge)
+    found = inspect_table(table, feature_cols, merge=duplicates != "keep")
     if strict and found.bad.size:
         raise DataError(_first_fault(table, found))
     good, dropped = found.good, found.dropped
@@ -181,7 +180,7 @@ def _clean_classes(
     weights = None if table.weights is None else table.weights[good]
     voted = vote(codes, table.targets[good], weights, len(table.classes))
     kept, targets = good, table.targets[good]
-    if merge:
+    if duplicates != "keep":
         kept, targets = good[first], voted.codes
         if duplicates in ("lowest", "highest"):
             targets = merge_rows(codes, Measured(table.targets[good]), duplicates).targets
@@ -191,7 +190,7 @@ def _clean_classes(
                 raise DataError(f"{tied.first()}: {tied.kind}; {tied.remedy}")
             dropped = (*dropped, tied)
         if weights is not None:
-            weights = np.bincount(codes, weights)
+            weights = np.bincount(codes, weights).astype(np.float64)
     there = np.isfinite(targets)
     if not there.any():
         raise DataError(_nothing_left(table, dropped))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from xtalshift.chem.formulas import Notation
 from xtalshift.data.classes import TaskChoice, number_finding, read_classes
@@ -14,7 +15,7 @@ from xtalshift.data.dataset import Dataset
 from xtalshift.data.files import ID_NAMES, list_names, no_column
 from xtalshift.data.formula_texts import FormulaColumns, find_formulas
 from xtalshift.data.frames import RawTable
-from xtalshift.data.intake import Reading
+from xtalshift.data.intake import Finding, Reading
 from xtalshift.data.materials import Materials
 from xtalshift.data.number_style import AMBIGUOUS
 from xtalshift.data.numbers import read_numbers
@@ -61,8 +62,8 @@ def guess_target(frame: pd.DataFrame) -> str:
         return candidates[0]
     if not candidates:
         raise DataError(
-            f"no column of plain numbers to use as the target; name it (--target), also one of words. "
-            f"Columns: {list_names(frame.columns)}"
+            "no column of plain numbers to use as the target; name it, also one of words "
+            f"(--target). Columns: {list_names(frame.columns)}"
         )
     raise DataError(
         f"more than one column can be the target, name one (--target): {list_names(candidates)}"
@@ -128,35 +129,13 @@ def table_from_frame(
         if id_col is None and named is not None and not _is_nested(frame[named]):
             findings = id_findings(frame[named], named, used=False)
     ids = frame[id_col] if id_col else pd.Series(range(1, len(frame) + 1))
-    targets = problems = bounds = of_classes = None
-    said = ""
+    found_target = _NO_TARGET
     if target is not None:
-        if target not in names:
-            numeric = list_names(numeric_columns(frame))
-            raise DataError(
-                no_column("target column", target, names, f"Columns of numbers: {numeric}")
-            )
-        if target in formulas:
-            raise DataError(f"column {target!r} has the formulas, so it cannot be the target")
-        column = read_numbers(frame[target], raw.style, unit=unit)
-        of_classes = read_classes(frame[target], column, target, task, class_order)
-        if of_classes is not None:
-            findings += of_classes.findings
-        elif task == "auto" and (few := number_finding(column, target)) is not None:
-            findings += (few,)
-        if of_classes is None and not unit and column.unit:
-            unit, said = column.unit, ", as its cells say"
-        targets, problems = column.values, column.problems
-        bounds = np.column_stack([column.lower, column.upper])
-        if of_classes is not None:
-            targets, problems, bounds = of_classes.codes, of_classes.problems, None
-        elif len(frame) and (problems != "").all():
-            numeric = list_names(numeric_columns(frame))
-            raise DataError(
-                f"target column {target!r} has no usable number (row 1: "
-                f"{problems[0]}); numeric columns: {numeric}. If its words are classes, use --task "
-                "classification"
-            )
+        found_target = _read_target(raw, target, formulas, unit, task, class_order)
+        findings += found_target.findings
+    said = ""
+    if not unit and found_target.unit:
+        unit, said = found_target.unit, ", as its cells say"
     others = [
         name
         for name in names
@@ -165,16 +144,16 @@ def table_from_frame(
     materials = materials or raw.formulas(reading).materials(reading.notation, ids=ids.tolist())
     return Dataset(
         materials,
-        targets=targets,
+        targets=found_target.values,
         columns=frame[others].copy(),
         target_name=target or "",
         unit=unit,
         source=source,
         conditions=conditions,
-        problems=problems,
-        bounds=bounds,
-        classes=None if of_classes is None else of_classes.classes,
-        ordered=of_classes is not None and of_classes.ordered,
+        problems=found_target.problems,
+        bounds=found_target.bounds,
+        classes=found_target.classes,
+        ordered=found_target.ordered,
         style=raw.style,
         reading=replace(
             reading_of(raw, reading, materials.notation, source),
@@ -182,6 +161,65 @@ def table_from_frame(
             ids=id_col or "row numbers from 1",
             findings=(*raw.findings, *findings, *same_rows(frame, materials.formulas.tolist())),
         ),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Target:
+    """The target column of n rows."""
+
+    values: NDArray[np.float64] | None = None
+    problems: NDArray[np.object_] | None = None
+    bounds: NDArray[np.float64] | None = None
+    classes: tuple[str, ...] | None = None
+    ordered: bool = False
+    unit: str = ""
+    findings: tuple[Finding, ...] = ()
+
+
+_NO_TARGET = _Target()
+
+
+def _read_target(
+    raw: RawTable,
+    target: str,
+    formulas: Sequence[str],
+    unit: str,
+    task: TaskChoice,
+    class_order: Sequence[str],
+) -> _Target:
+    """Return the target column, as numbers or as classes."""
+    frame = raw.frame
+    names = [str(column) for column in frame.columns]
+    if target not in names:
+        numeric = list_names(numeric_columns(frame))
+        raise DataError(no_column("target column", target, names, f"Columns of numbers: {numeric}"))
+    if target in formulas:
+        raise DataError(f"column {target!r} has the formulas, so it cannot be the target")
+    column = read_numbers(frame[target], raw.style, unit=unit)
+    found = read_classes(frame[target], column, target, task, class_order)
+    if found is not None:
+        return _Target(
+            found.codes,
+            found.problems,
+            classes=found.classes,
+            ordered=found.ordered,
+            findings=found.findings,
+        )
+    if len(frame) and (column.problems != "").all():
+        numeric = list_names(numeric_columns(frame))
+        raise DataError(
+            f"target column {target!r} has no usable number (row 1: "
+            f"{column.problems[0]}); numeric columns: {numeric}. If its words are classes, use "
+            "--task classification"
+        )
+    few = number_finding(column, target) if task == "auto" else None
+    return _Target(
+        column.values,
+        column.problems,
+        np.column_stack([column.lower, column.upper]),
+        unit=column.unit,
+        findings=() if few is None else (few,),
     )
 
 

@@ -182,7 +182,8 @@ class AdaptedStackPredictor(MixturePredictor):
         self.bounds_, self.least_std_ = own["bounds"], float(own["least_std"][0])
         self.n_features_in_ = int(own["n_features"][0])
         rest = {name: state[name] for name in state.keys() - own.keys()}
-        self.start_ = take_nested(rest, "start", self.start, self.device)
+        start: Predictor = take_nested(rest, "start", self.start, self.device)
+        self.start_ = start
         _check_width("the first model", self.start_, self.n_features_in_)
         self.start_weight_ = float(weights[0])
         members = []
@@ -201,6 +202,8 @@ class AdaptedStackPredictor(MixturePredictor):
 
 
 def _check_width(what: str, predictor: Predictor, width: int) -> None:
+    if not isinstance(predictor, Predictor):
+        raise ModelFormatError(f"{what} does not predict numbers")
     if predictor.n_features_in_ != width:
         raise ModelFormatError(
             f"{what} takes {predictor.n_features_in_} features where there are {width}"

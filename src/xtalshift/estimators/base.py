@@ -202,7 +202,8 @@ class Learner(BaseEstimator, Learned):
         Raises
         ------
         ValueError
-            If shapes do not fit, a target is not finite, classes are too few or unknown, one of `X_val` and `y_val` is missing,
+            If shapes do not fit, a target is not finite, classes are too few or unknown, one of
+            `X_val` and `y_val` is missing,
             `val_weight` is given without them or `target_weight` without `y_target`, or an argument
             is not used by this regressor.
         """
@@ -490,7 +491,7 @@ class Classifier(ClassifierMixin, Learner, ClassPredictor):
         self.present_ = np.unique(data.train.y).astype(np.int64)
 
     def _settle(self, data: FitData) -> FitData:
-        """Number the classes that there are, and leave validation rows of others out."""
+        """Return the rows with the present classes numbered, without validation rows of others."""
         target = data.target
         told = [data.train.y] if target is None else [data.train.y, target.y[~np.isnan(target.y)]]
         self.present_ = np.unique(np.concatenate(told)).astype(np.int64)

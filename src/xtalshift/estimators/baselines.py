@@ -191,7 +191,7 @@ class Boosted:
 
         return [
             lightgbm.early_stopping(self.early_stopping, verbose=False),
-            lambda env: task.advance(**{metric: unit * env.evaluation_result_list[0][2]}),
+            lambda env: task.advance(1, **{metric: unit * env.evaluation_result_list[0][2]}),
         ]
 
 
@@ -258,9 +258,8 @@ class LightGBMRegressor(Boosted, LightGBMPredictor, Regressor):
         boosters, trees = self._cross_train(parameters, data, parts, unit)
         found = np.full(len(train.y), np.nan)
         for booster, (_, out) in zip(boosters, parts, strict=True):
-            found[out] = unit * booster.predict(
-                train.X[out], num_iteration=trees, num_threads=self.threads
-            )
+            raw: Any = booster.predict(train.X[out], num_iteration=trees, num_threads=self.threads)
+            found[out] = unit * raw
         only = None
         if len(parts) == 1:
             only = self._fitted(train, _to_text(boosters[0], unit, trees))

@@ -101,8 +101,8 @@ class ClassPredictor(Learned):
         k = len(self.classes_)
         if not np.array_equal(self.classes_, np.arange(k)):
             raise ModelFormatError(
-                f"the classes {self.classes_[:3].tolist()} ... are no numbers from 0; xtalshift.fit "
-                "makes a model that keeps names"
+                f"the classes {self.classes_[:3].tolist()} ... are no numbers from 0; "
+                "xtalshift.fit makes a model that keeps names"
             )
         return {"n_classes": np.array([k]), "present": self.present_}
 

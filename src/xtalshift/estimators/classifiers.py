@@ -37,7 +37,7 @@ from xtalshift.estimators.class_predictors import (
     spread_out,
 )
 from xtalshift.estimators.classical import PIECE_ROWS
-from xtalshift.estimators.lightgbm_text import Tree, split_classes, write_trees
+from xtalshift.estimators.lightgbm_text import Tree, join_trees, split_classes
 from xtalshift.estimators.searched import Searched, Tried
 from xtalshift.estimators.tree_sum import TreeSum
 from xtalshift.featurize.scale import FeatureScaler
@@ -222,10 +222,13 @@ class ForestClassifier(ForestClassPredictor, Classifier):
         wanted = range(data.classes) if data.classes > 2 else (1,)  # noqa: PLR2004
         there = {int(code): place for place, code in enumerate(forest.classes_)}
         self.trees_ = [
-            TreeSum(write_trees(self._trees(forest, there.get(code)), len(self.scaler_.mean_)),
-                    at_once=10)
+            TreeSum(
+                None,
+                join_trees(self._trees(forest, there.get(code)), len(self.scaler_.mean_)),
+                at_once=10,
+            )
             for code in wanted
-        ]  # fmt: skip
+        ]
 
     def _trees(self, forest: ExtraTreesClassifier, place: int | None) -> list[Tree]:
         """Return trees whose sum is the probability of a class; None: it was not drawn."""

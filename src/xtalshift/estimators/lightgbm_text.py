@@ -191,8 +191,8 @@ def split_classes(text: str) -> list[str]:
             trees.append(f"Tree={len(trees)}\n{tree.partition(chr(10))[2]}")
         sizes = " ".join(str(len(tree)) for tree in trees)
         found.append(
-            f"tree\nversion={header[1]}\nnum_class=1\nnum_tree_per_iteration=1\nlabel_index=0\n"
-            f"{header[4]}objective=regression\n{header[5]}tree_sizes={sizes}\n\n"
+            f"tree\nversion={header[1]}\nnum_class=1\nnum_tree_per_iteration=1\n"
+            f"label_index=0\n{header[4]}objective=regression\n{header[5]}tree_sizes={sizes}\n\n"
             f"{''.join(trees)}{_END}"
         )
     return found

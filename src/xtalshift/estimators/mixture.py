@@ -64,7 +64,7 @@ class MixturePredictor(Predictor):
 
 
 def mix(values: FloatArray, weights: FloatArray) -> FloatArray:
-    """Return the weighted mean over members of values of shape (members, n, ...), shape (n, ...)."""
+    """Return the weighted mean over members of values, (members, n, ...), shape (n, ...)."""
     # not a matrix product, whose last bits depend on n
     with np.errstate(invalid="ignore"):  # 0 times infinity, where a member overflows
         parts = [weight * row for weight, row in zip(weights, values, strict=True)]

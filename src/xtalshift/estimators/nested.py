@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Container, Mapping
 from dataclasses import replace
+from typing import Any
 
 from xtalshift.errors import ModelFormatError
-from xtalshift.estimators.predictors import PREDICTORS, Arrays, Predictor
+from xtalshift.estimators.predictors import PREDICTORS, Arrays, Learned
 from xtalshift.estimators.saved import SavedRegressor
 from xtalshift.saved_arrays import Layout, Schema
 
@@ -16,12 +17,12 @@ _LONGEST = 500
 """Characters of a name: a model that was adapted 10 times has 300."""
 
 
-def nest(parts: Mapping[str, Predictor]) -> Arrays:
+def nest(parts: Mapping[str, Learned]) -> Arrays:
     """Return the arrays of predictors, each name as ``place.class.name``.
 
     Parameters
     ----------
-    parts : mapping of Predictor
+    parts : mapping of Learned
         By place: ``start`` or ``member0``, ``member1`` ...
     """
     return {
@@ -59,7 +60,7 @@ def nested_schema(found: Layout, own: Schema, without: Container[str] = ()) -> S
     return schema
 
 
-def take_nested(state: Arrays, place: str, saved: SavedRegressor, device: str | None) -> Predictor:
+def take_nested(state: Arrays, place: str, saved: SavedRegressor, device: str | None) -> Any:
     """Remove the arrays of a predictor from others and return it, restored.
 
     Raises

@@ -17,7 +17,7 @@ from xtalshift.estimators.class_predictors import CLASSES, ClassPredictor, sprea
 from xtalshift.estimators.irnet import AlignedShape, ERMShape, RobustShape
 from xtalshift.estimators.network import Network, WeightsChoice
 from xtalshift.estimators.predictors import Arrays
-from xtalshift.nn.irnet import IRNet
+from xtalshift.nn.irnet import IRNet, outputs_apart
 from xtalshift.nn.losses import CROSS_ENTROPY, Loss
 from xtalshift.saved_arrays import Layout, Schema
 
@@ -57,7 +57,7 @@ class NetworkClassifier(Network, Classifier):
         -------
         ndarray of float64, shape (n_members, n, k)
         """
-        found = self._evaluate(self.states_[self.weights], self._check_features(X), _members)
+        found = self._members(self.weights, self._check_features(X))
         k = len(self.classes_)
         return np.stack([spread_out(one.T, self.present_, k) for one in found])
 
@@ -75,10 +75,14 @@ class NetworkClassifier(Network, Classifier):
 
     def _mean(self, weights: WeightsChoice, X: FloatArray) -> FloatArray:
         """Return the mean probabilities of the members, shape (n, m)."""
-        found = self._evaluate(
-            self.states_[weights], X, lambda net, x: _members(net, x).mean(dim=0)
-        )
-        return np.ascontiguousarray(found.T)
+        return np.ascontiguousarray(self._members(weights, X).mean(axis=0).T)
+
+    def _members(self, weights: WeightsChoice, X: FloatArray) -> FloatArray:
+        """Return the probabilities of each member, rows last, shape (members, m, n)."""
+        logits = self._evaluate(self.states_[weights], X, _logits)
+        # not PyTorch's softmax, in which the last bits of a row depend on its place
+        raised = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return np.asarray(raised / raised.sum(axis=1, keepdims=True))
 
     def _fit_targets(self, data: FitData) -> None:
         """Nothing is learned: targets are numbers of classes."""
@@ -97,11 +101,10 @@ class NetworkClassifier(Network, Classifier):
         return CLASSES
 
 
-def _members(net: IRNet, x: torch.Tensor) -> torch.Tensor:
-    """Return the probabilities of each member, rows last, shape (members, m, n)."""
-    found: torch.Tensor = net(x)
-    shares = found.softmax(dim=-1).reshape(-1, *found.shape[-2:])
-    return shares.transpose(-1, -2)
+def _logits(net: IRNet, x: torch.Tensor) -> torch.Tensor:
+    """Return the logits of each member, rows last, shape (members, m, n)."""
+    found = outputs_apart(net, x)
+    return found.reshape(-1, *found.shape[-2:])
 
 
 @dataclass(eq=False, repr=False, kw_only=True)

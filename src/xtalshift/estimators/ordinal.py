@@ -151,6 +151,5 @@ def with_thresholds(classifier: Classifier) -> Classifier:
         ordered = [replace(one, regressor=with_thresholds(one.regressor)) for one in members]
         stack: Classifier = classifier.set_params(members=ordered)
         return stack
-    return OrdinalClassifier(
-        classifier.set_params(random_state=None), random_state=classifier.random_state
-    )
+    seed = classifier.random_state
+    return OrdinalClassifier(classifier.set_params(random_state=None), random_state=seed)

@@ -53,7 +53,7 @@ PREDICT_ROWS = 65_536
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
-class Learned(ABC):
+class Learned(ABC):  # noqa: B024 - subclasses add the hooks
     """What was learned, without the part that learns: settings, checks of features, saved arrays.
 
     A subclass implements `_saved`, `_get_state` and `_set_state` if it can be saved. Those of

@@ -300,7 +300,7 @@ class Stack(Learner):
                     self.errors_[name] = float(np.average(deviation, weights=work.share))
                 else:
                     self.errors_[name] = np.inf
-                task.advance(**{f"val_{self.metric}": min(self.errors_.values())})
+                task.advance(1, **{f"val_{self.metric}": min(self.errors_.values())})
         self.failures_ = dict(state.failures)
         if not state.finished:
             raise TrainingError(f"no member could be fitted: {next(iter(self.failures_.values()))}")

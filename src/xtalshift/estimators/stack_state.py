@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from xtalshift.errors import DataError, ModelFormatError, XtalshiftError
 from xtalshift.estimators.base import Choice
-from xtalshift.estimators.predictors import PREDICTORS, Predictor
+from xtalshift.estimators.predictors import PREDICTORS
 from xtalshift.estimators.saved import SavedRegressor
 from xtalshift.progress import Progress
 from xtalshift.saved_arrays import check_layout
@@ -58,7 +58,7 @@ class StackState:
         By name of the member.
     failures : dict of str
         Why cross-fits failed.
-    fitted : dict of Predictor
+    fitted : dict of Learned
         Members that were fitted to all rows.
     seconds : float
         Wall time up to the last `save`.
@@ -81,7 +81,7 @@ class StackState:
         self.shape = (n_rows, classes) if classes else (n_rows,)
         self.finished: dict[str, Finished] = {}
         self.failures: dict[str, str] = {}
-        self.fitted: dict[str, Predictor] = {}
+        self.fitted: dict[str, Any] = {}
         self.seconds = 0.0
         if checkpoint is None:
             return
@@ -165,7 +165,7 @@ def _numbers(choice: Choice) -> NDArray[np.int64]:
     return np.array([choice.seed, choice.number], dtype=np.int64)
 
 
-def _restore(saved: Any, kind: str, n_features: int, device: str) -> Predictor:
+def _restore(saved: Any, kind: str, n_features: int, device: str) -> Any:
     """Return the predictor that a file holds, which must be of a class."""
     described = SavedRegressor(**saved["regressor"])
     if described.class_name != kind:

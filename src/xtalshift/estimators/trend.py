@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,7 +57,7 @@ class TrendLightGBMRegressor(TrendLightGBMPredictor, LightGBMRegressor):
         """Fit the other rows of each fold alone; its linear model too must not see the fold."""
         return Regressor.cross_fit(self, data, folds)
 
-    def fit_chosen(self, data: FitData, choice: Choice) -> Regressor:
+    def fit_chosen(self, data: FitData, choice: Choice) -> Any:
         """Fit rows of which some are held out for the number of trees."""
         return Regressor.fit_chosen(self, data, choice)
 

@@ -13,7 +13,8 @@ from xtalshift.cal.loop import CALTraining
 from xtalshift.cal.settings import CALConfig
 from xtalshift.cal.step import Attack
 from xtalshift.cal.weights import CALState
-from xtalshift.nn.rows import Rows, TrainingData
+from xtalshift.nn.losses import Loss, RowLoss
+from xtalshift.nn.rows import Rows, TrainingData, row_losses
 
 MAX_TOWARD = 512
 """Unlabelled target rows that the attack looks at."""
@@ -25,6 +26,7 @@ def _build(
     target: Rows,
     config: AdaptConfig,
     generator: torch.Generator,
+    criterion: Loss,
 ) -> CALTraining:
     """Return the training; `config.steps` counts its ERM steps, and as many CAL steps follow."""
     assert source is not None
@@ -47,7 +49,7 @@ ADAPTATION = Adaptation(
 CONTROL = replace(ADAPTATION, attacks=False)
 
 
-def attack_toward(unlabelled: Tensor, loss: RowLoss) -> Attack:
+def attack_toward(unlabelled: Tensor, loss: RowLoss = row_losses) -> Attack:
     """Return the feature attack whose steps lead toward the nearest unlabelled target row.
 
     Parameters

@@ -160,7 +160,7 @@ def source_like(labels: DataConfig, source: str, target: str | None = None) -> D
     found = labels.model_copy(update=own)
     for name in ("weight_col", "uncertainty_col"):
         column = getattr(labels, name)
-        if column is not None and column != REPLICATES and not _has_column(found, column):
+        if column is not None and column != REPLICATES and not has_column(found, column):
             found = found.model_copy(update={name: None})
     if Path(source).is_file():
         return options_for(Path(source), found)
@@ -283,7 +283,7 @@ def _labels(model: FittedModel | FittedClassifier, data: DataConfig, progress: P
     if isinstance(model, FittedClassifier):
         made["task"] = model.task
         made["class_order"] = model.classes if model.ordered else ()
-    if data.target is None and _has_column(data, card.target_name):
+    if data.target is None and has_column(data, card.target_name):
         made["target"] = card.target_name
     if path.is_file():
         made["formula_col"] = prefer_column(path, data, card.formula_col).formula_col
@@ -309,7 +309,7 @@ def _labels(model: FittedModel | FittedClassifier, data: DataConfig, progress: P
     return labels
 
 
-def _has_column(data: DataConfig, name: str) -> bool:
+def has_column(data: DataConfig, name: str) -> bool:
     """Return whether the table is a file with a column of this name."""
     path = Path(data.dataset)
     return path.is_file() and name in open_source(path, data).layout.columns

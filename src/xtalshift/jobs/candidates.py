@@ -116,7 +116,7 @@ def read_measured(
     DataError
         If a file cannot be read, a column is missing, or no formula is readable.
     """
-    model, keys, points, values = predictor.model, set[str](), [], []
+    model, keys, points, values = predictor.numbers, set[str](), [], []
     for path in paths:
         own = replace(predictor, reading=options_for(path, predictor.reading)).for_file(path)
         raw = read_raw(path, own.reading)
@@ -221,11 +221,11 @@ class Pool:
         self._first_bad = ""
         diversity = self._rule.diversity if request.diversity is None else request.diversity
         wanted = diversity > 0 or "points" in self._rule.needs
-        self._with_points = wanted and predictor.model.domain is not None
+        self._with_points = wanted and predictor.numbers.domain is not None
 
     def add(self, raw: RawTable) -> None:
         """Predict the new materials of a piece and keep those that can be measured."""
-        model = self._predictor.model
+        model = self._predictor.numbers
         for name in ADDED:
             if name in raw.frame.columns:
                 raise DataError(f"{self._source} already has a column {name!r}; rename it")

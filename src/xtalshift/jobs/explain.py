@@ -167,7 +167,8 @@ class _Part:
     fold: FoldRows
 
     def model(self, out: Path) -> FittedModel:
-        return load_model(task_folder(out, self.record.id) / MODEL_FOLDER)
+        found: FittedModel = load_model(task_folder(out, self.record.id) / MODEL_FOLDER)
+        return found
 
 
 def _worst(

@@ -348,7 +348,7 @@ def _model(state: _State, place: str, method: str) -> FittedModel:
     """Return a method fitted without the materials of a proxy."""
     data, blocks, seed = state.data, state.features[method], derive_seed(state.seed, "proxy", place)
     budgeted = keeps_budget(build_method(method, state.settings, seed=None))
-    return fit(
+    found: FittedModel = fit(
         data,
         method,
         features=state.featurizers[blocks],
@@ -361,6 +361,7 @@ def _model(state: _State, place: str, method: str) -> FittedModel:
         seed=seed,
         minutes=state.minutes if budgeted else None,
     )
+    return found
 
 
 def _inside(state: _State, place: str) -> Rows:

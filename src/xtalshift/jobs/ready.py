@@ -136,6 +136,7 @@ def _fit(recipe: Recipe, table: Path, progress: Progress) -> FittedModel:
         }
     )
     model = train(settings, recipe.method, progress=progress).model
+    assert isinstance(model, FittedModel), "ready models predict numbers"
     terms = {"licence": recipe.licence, "attribution": recipe.attribution}
     ready = {"name": recipe.name, **terms, "citation": recipe.citation}
     card = replace(

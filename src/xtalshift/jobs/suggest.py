@@ -83,7 +83,7 @@ def suggest(
     request = Request(request) if isinstance(request, int) else request
     if isinstance(candidates, Path | str):
         predictor = predictor.for_file(Path(candidates))
-    request = _settle(predictor.model, request, measured, progress)
+    request = _settle(predictor.numbers, request, measured, progress)
     source, tables = _pieces(candidates, predictor)
     pool = Pool(predictor, source, request, measured)
     with progress.task("candidates", None) as task:
@@ -93,7 +93,7 @@ def suggest(
     kept = pool.close(progress)
     batch = choose_candidates(
         request.rule,
-        kept.described(_known(predictor.model, request, measured)),
+        kept.described(_known(predictor.numbers, request, measured)),
         request.n,
         request.aim,
         diversity=request.diversity,
@@ -109,7 +109,7 @@ def suggest(
     chosen = kept.frame.iloc[batch.rows].reset_index(drop=True)
     _say_choice(kept, batch, request, progress)
     outside = int(np.sum(~chosen["in_domain"].to_numpy(dtype=bool)))
-    if outside and predictor.model.domain is not None:
+    if outside and predictor.numbers.domain is not None:
         progress.say(
             f"{outside:,} of {len(chosen):,} are outside the domain of the model (in_domain), "
             "where its intervals need not hold"

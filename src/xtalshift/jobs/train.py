@@ -315,7 +315,7 @@ def train_on_fidelities(
 
 def _judged_classes(model: FittedClassifier, inputs: Inputs, rows: FitRows) -> TrainedClasses:
     """Return a model of classes with its scores on rows that did not fit its parameters."""
-    shares, held_out = held_out_classes(model, inputs.data, inputs.X, rows)
+    shares, held_out = held_out_classes(model, inputs.X, rows)
     codes = inputs.data.y.astype(np.int64)
     counts = np.bincount(codes[rows.train], minlength=len(model.classes))
     scores = classification_scores(codes[held_out], shares, train_shares=counts / counts.sum())

@@ -60,6 +60,12 @@ def train_several(
     """
     settled = {name: settle_data(data, method) for name, data in targets.items()}
     inputs = read_several(settled, progress)
+    for name, own in inputs.items():
+        if own.data.classes is not None:
+            raise ConfigError(
+                f"the target {name!r} is a class, and several targets are numbers; train it alone, "
+                "or read it as a number (--task regression)"
+            )
     if fits_jointly(method):
         if split is not None:
             raise ConfigError(
@@ -71,7 +77,7 @@ def train_several(
     for name, own in inputs.items():
         progress.say(f"Target {name}: {len(own.data):,} materials")
         try:
-            parts[name] = train_inputs(
+            trained = train_inputs(
                 config.model_copy(update={"data": settled[name]}),
                 method,
                 own,
@@ -83,6 +89,8 @@ def train_several(
             )
         except XtalshiftError as error:
             raise type(error)(f"target {name!r}: {error}") from error
+        assert isinstance(trained, Trained), "a target that is a class was refused"
+        parts[name] = trained
     fits = {name: TargetFit(one.model, one.inputs.data, one.rows) for name, one in parts.items()}
     return TrainedSeveral(join_models(fits, config.intervals, progress), parts)
 

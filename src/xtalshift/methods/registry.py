@@ -77,7 +77,6 @@ class Method:
     """
 
     build: Factory
-    classify: ClassFactory | None = None
     family: Family = "classical"
     target_access: TargetAccess = "source"
     summary: str = ""
@@ -92,6 +91,7 @@ class Method:
     usual_features: Blocks | None = None
     space: Mapping[str, Range] = field(default_factory=dict)
     home: str | None = None
+    classify: ClassFactory | None = None
 
     @property
     def module(self) -> str:

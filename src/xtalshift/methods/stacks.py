@@ -251,12 +251,13 @@ def fidelity_corrections(settings: MethodSettings) -> list[Correction]:
         ),
         "lightgbm": estimators.LightGBMRegressor(**boosting | {"loss": "absolute"}),
     }
+    usual = corrections(settings)
     return [
+        *(one for one in usual if not one.replays),
         *(
             replace(one, name=one.name.replace("joint-", "both-"), inputs="marked")
-            if one.replays
-            else one
-            for one in corrections(settings)
+            for one in usual
+            if one.replays and one.scale == "none"  # they take most of the time
         ),
         *(
             Correction(

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from xtalshift.model.classifier import FittedClassifier
     from xtalshift.model.fitted import FittedModel
     from xtalshift.model.fitting import FitRows, draw_rows, fit
+    from xtalshift.model.formula_classifier import FormulaClassifier
     from xtalshift.model.formula_regressor import FormulaRegressor
     from xtalshift.model.persist import load_model, save_model
     from xtalshift.model.predictions import Predictions
@@ -25,6 +26,7 @@ __all__ = [
     "FittedClassifier",
     "FittedModel",
     "FittedModels",
+    "FormulaClassifier",
     "FormulaRegressor",
     "ModelCard",
     "Predictions",
@@ -46,6 +48,7 @@ _HOMES = {
     "FittedClassifier": "xtalshift.model.classifier",
     "FittedModel": "xtalshift.model.fitted",
     "FittedModels": "xtalshift.model.several",
+    "FormulaClassifier": "xtalshift.model.formula_classifier",
     "FormulaRegressor": "xtalshift.model.formula_regressor",
     "ModelCard": "xtalshift.model.card",
     "Predictions": "xtalshift.model.predictions",

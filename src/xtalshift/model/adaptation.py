@@ -13,6 +13,7 @@ from xtalshift._version import __version__
 from xtalshift.data.clean import clean_table
 from xtalshift.data.dataset import Dataset
 from xtalshift.errors import ConfigError
+from xtalshift.model.classifier import FittedClassifier
 from xtalshift.model.fitted import FittedModel
 from xtalshift.model.fitting import known_crystals
 from xtalshift.progress import NO_PROGRESS, Progress
@@ -71,12 +72,14 @@ def adapt(
     Raises
     ------
     ConfigError
-        If the method needs a network and the model is none, or rows that are missing.
+        If the model predicts classes, or the method needs a network and the model is none, or rows
+        that are missing.
     DataError
         If all labels belong to training materials, or to one formula.
     FormulaError
         If a formula cannot be read.
     """
+    refuse_classes(model)
     labels = _cleaned(labels, "labels", progress)
     if source is not None:
         source = _cleaned(source, "source rows", progress)
@@ -103,6 +106,16 @@ def adapt(
         progress=progress,
     )
     return _renewed(model, labels, X, method, *found)
+
+
+def refuse_classes(model: object) -> None:
+    """Raise `ConfigError` for a model of classes, which has no adaptation."""
+    if isinstance(model, FittedClassifier):
+        raise ConfigError(
+            "only models of numbers can be adapted, and this one predicts the classes "
+            f"{', '.join(model.classes)}; calibrate it on labels of the new region (xtalshift "
+            "calibrate), or train it again with these labels among the others"
+        )
 
 
 def _renewed(

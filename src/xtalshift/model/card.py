@@ -37,6 +37,13 @@ class ModelCard:
     formula_col: str = ""
 
 
+def first_model(folder: Path) -> Path:
+    """Return the folder of a saved model, of several targets that of the first."""
+    with suppress(DataError, KeyError, TypeError, IndexError):
+        return folder / str(read_json(folder / "models.json")["targets"][0]["folder"])
+    return folder
+
+
 def saved_features(folder: Path) -> str:
     """Return the blocks of features of a saved model, without loading it, as below."""
     with suppress(DataError, KeyError, TypeError):

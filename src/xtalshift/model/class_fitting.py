@@ -136,7 +136,7 @@ def fit_classes(
 
 
 def held_out_classes(
-    model: FittedClassifier, data: Dataset, X: FloatArray, rows: FitRows
+    model: FittedClassifier, X: FloatArray, rows: FitRows
 ) -> tuple[FloatArray, NDArray[np.int64]]:
     """Return probabilities of rows that did not fit the parameters, and the row numbers.
 
@@ -146,10 +146,8 @@ def held_out_classes(
     ----------
     model : FittedClassifier
         As `fit` returned it.
-    data : Dataset
-        n rows.
     X : ndarray of float64, shape (n, d)
-        Their features.
+        Features of all rows.
     rows : FitRows
         Those of the fit.
 
@@ -196,9 +194,7 @@ def _calibrate(
     if intervals.how(len(used), cross_fits=learner.cross_fits) != "cross":
         return None
     own = getattr(learner, "out_of_fold_", None)
-    if own is not None:
-        if len(own.rows) < MIN_CALIBRATION:
-            return None
+    if own is not None and len(own.rows) >= MIN_CALIBRATION:
         told = used[own.rows]
         return ClassCalibration.of(
             spread_out(own.center, learner.present_, len(data.classes)),
@@ -207,7 +203,8 @@ def _calibrate(
             X=X[told],
             groups=data.groups[told],
         )
-    if len(used) < MIN_CALIBRATION or len(np.unique(data.groups[used])) < 2:  # noqa: PLR2004
+    few = len(used) < MIN_CALIBRATION or len(np.unique(data.groups[used])) < 2  # noqa: PLR2004
+    if few or own is not None:
         return None
     return cross_calibrate_classifier(
         learner,

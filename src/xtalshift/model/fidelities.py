@@ -10,6 +10,7 @@ import numpy as np
 from xtalshift._version import __version__
 from xtalshift.data.clean import clean_table
 from xtalshift.data.dataset import Dataset
+from xtalshift.errors import ConfigError
 from xtalshift.featurize import CompositionFeatures
 from xtalshift.methods import MethodSettings
 from xtalshift.methods.stacks import fidelity_stack
@@ -87,7 +88,11 @@ def fit_fidelities(
     ------
     DataError
         As `fit`.
+    ConfigError
+        As `fit`, and if the targets are classes.
     """
+    if high.classes is not None or low.classes is not None:
+        raise ConfigError("values of two fidelities are numbers, and these targets are classes")
     high, low = (data if data.intake else clean_table(data) for data in (high, low))
     shared = np.isin(low.groups.astype(str), high.groups.astype(str))
     apart = low.take(np.flatnonzero(~shared))

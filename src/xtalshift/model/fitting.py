@@ -148,13 +148,14 @@ def fit(
     Raises
     ------
     DataError
-        If there are no targets or no usable rows, there is one class only, or a target is outside the domain of the
-        transform.
+        If there are no targets or no usable rows, there is one class only, or a target is outside
+        the domain of the transform.
     FormulaError
         If a formula has no features.
     ConfigError
         If the method needs rows of the target domain and there are none, is one of regression and
-        the targets are classes, `minutes` are given for one that keeps no budget, or it is an object that is no unfitted regressor.
+        the targets are classes, `minutes` are given for one that keeps no budget, or it is an
+        object that is no unfitted regressor.
     """
     data, featurizer, X = prepare(data, method, features, rows, X)
     if data.classes is not None:
@@ -184,8 +185,9 @@ def fit(
     z[known] = scale.forward(data.y[known], data.row_numbers[known])
     weights = loss_weights(data, X, known, scale=scale, seed=seed, progress=progress)
     access = target_access(method, data, X, rows, scale.forward, weights)
-    # a stack would take its time in every round, and rows of a target domain have no folds
-    stand_in = LightGBMRegressor() if regressor.cross_fits or access else regressor
+    # a network would take its time in every round, and rows of a target domain have no folds
+    slow = "device" in regressor.get_params(deep=False)  # networks, and stacks with some
+    stand_in = LightGBMRegressor() if slow or access else regressor
     compositions = origin_of(stand_in, data, featurizer, known)
     z = settle_targets(
         stand_in, data, X, known, z, scale,
@@ -552,7 +554,7 @@ def make_card(
     featurizer: CompositionFeatures,
     minutes: float | None,
 ) -> ModelCard:
-    """Return the card of a model of clean data."""
+    """Return the card of a model of numbers or of classes."""
     overlap = count_overlap(featurizer, data.groups)
     return ModelCard(
         target_name=data.target_name or "target",

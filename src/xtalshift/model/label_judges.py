@@ -11,6 +11,7 @@ from xtalshift.data.dataset import Dataset
 from xtalshift.errors import DataError
 from xtalshift.featurize.pretrained import encoder_of
 from xtalshift.model.fitted import FittedModel
+from xtalshift.model.material_model import MaterialModel
 from xtalshift.progress import Progress
 
 FloatArray = NDArray[np.float64]
@@ -39,13 +40,13 @@ class CrossFit:
 
 
 def known_labels(
-    model: FittedModel, labels: Dataset, X: FloatArray, progress: Progress
+    model: MaterialModel, labels: Dataset, X: FloatArray, progress: Progress
 ) -> NDArray[np.bool_]:
     """Return which labels belong to training materials of the model, and report their number.
 
     Parameters
     ----------
-    model : FittedModel
+    model : FittedModel or FittedClassifier
         Any model.
     labels : Dataset
         n labels.

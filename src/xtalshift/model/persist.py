@@ -95,8 +95,12 @@ def save_model(model: FittedModel | FittedClassifier, folder: Path) -> Path:
     DataError
         If writing fails, for instance because the disk is full; an earlier model is kept.
     """
-    of_classes = isinstance(model, FittedClassifier)
-    learned: Learned = model.classifier if of_classes else model.regressor
+    scale, classes = "none", None
+    if isinstance(model, FittedClassifier):
+        learned: Learned = model.classifier
+        task, classes = model.task, list(model.classes)
+    else:
+        learned, scale, task = model.regressor, model.scale.name, "regression"
     if learned.unsaved:
         raise ModelFormatError(learned.unsaved)
     state = {name: value.copy() for name, value in learned._get_state().items()}  # noqa: SLF001
@@ -116,15 +120,15 @@ def save_model(model: FittedModel | FittedClassifier, folder: Path) -> Path:
         "arrays_sha256": hashlib.sha256(arrays).hexdigest(),
         "pipeline": {
             "features": _own_names(model.featurizer.blocks),
-            "transform": "none" if of_classes else model.scale.name,
+            "transform": scale,
             "impute_nan": model.featurizer.impute_nan,
             "hydrates": model.featurizer.hydrates,
             "amounts": model.featurizer.amounts,
         },
         "encoder": None if encoder is None else finite(asdict(encoder.card)),
         "feature_names": list(model.featurizer.names),
-        "task": model.task if of_classes else "regression",
-        "classes": list(model.classes) if of_classes else None,
+        "task": task,
+        "classes": classes,
         "regressor": SavedRegressor.of(learned).model_dump(by_alias=True),
         "card": asdict(model.card),
         "calibration": SavedCalibration.of(calibration).model_dump()

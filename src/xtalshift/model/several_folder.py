@@ -49,6 +49,11 @@ class _SavedModels(BaseModel):
     joint_rows: list[list[int]] | None
 
 
+def target_folder(number: int, name: str) -> str:
+    """Return the name of the folder of a target: its number from 1, and its name if it is plain."""
+    return f"{number}-{name}" if _PLAIN.fullmatch(name) else str(number)
+
+
 def holds_several(folder: Path | str) -> bool:
     """Return whether a folder is one of models of several targets."""
     return (Path(folder) / MODELS_FILE).is_file()
@@ -97,7 +102,7 @@ def save_models(models: FittedModels, folder: Path) -> Path:
     with hold_folder(place):
         targets = []
         for number, (name, model) in enumerate(models.models.items(), start=1):
-            own = f"{number}-{name}" if _PLAIN.fullmatch(name) else str(number)
+            own = target_folder(number, name)
             save_model(model, place / own)
             targets.append(_SavedTarget(name=name, folder=own, sha256=_checksum(place / own)))
         rows = None if models.joint_rows is None else models.joint_rows.tolist()

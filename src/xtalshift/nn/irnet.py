@@ -90,11 +90,7 @@ class IRNet(nn.Module):
         return self._forward(x, generator)
 
     def _forward(self, x: Tensor, generator: torch.Generator | None) -> Tensor:
-        return self.read_out(self.embed(x, generator))
-
-    def read_out(self, embedded: Tensor) -> Tensor:
-        """Return predictions from what `embed` returns."""
-        found: Tensor = self.head(embedded)
+        found: Tensor = self.head(self.embed(x, generator))
         return found.squeeze(-1) if self.outputs is None else found
 
     def embed(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
@@ -108,6 +104,24 @@ class IRNet(nn.Module):
         for block in self.blocks:
             x = block(x, self.dropout, generator)
         return x
+
+
+def outputs_apart(net: IRNet, x: Tensor) -> Tensor:
+    """Return the outputs of a network with several, rows last, shape (..., outputs, n).
+
+    Each is a product of its own: in one of several columns the last bits of a row depend on its
+    place among the others.
+    """
+    embedded, head = net.embed(x), net.head
+    parts = [
+        _add_product(
+            head.bias[..., k : k + 1].unsqueeze(-2),
+            embedded,
+            head.weight[..., k : k + 1].contiguous(),
+        )
+        for k in range(head.bias.shape[-1])
+    ]
+    return torch.cat(parts, dim=-1).transpose(-1, -2)
 
 
 Generators = torch.Generator | Sequence[torch.Generator]

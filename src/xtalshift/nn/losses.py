@@ -70,7 +70,7 @@ def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
             f"logits {tuple(logits.shape)}, targets {tuple(targets.shape)}: expected a last axis "
             "of classes more"
         )
-    picked = logits.log_softmax(dim=-1).gather(-1, targets.long().unsqueeze(-1))
+    picked: Tensor = logits.log_softmax(dim=-1).gather(-1, targets.long().unsqueeze(-1))
     return -picked.squeeze(-1)
 
 
@@ -80,7 +80,8 @@ def _entropy(rows: Rows) -> Tensor:
     weights = torch.ones_like(rows.y) if rows.weights is None else rows.weights
     shares = F.one_hot(codes).to(rows.y.dtype).T @ weights.flatten()
     shares = shares / shares.sum().clamp_min(1e-12)
-    return torch.special.entr(shares).sum()
+    entropy: Tensor = torch.special.entr(shares).sum()
+    return entropy
 
 
 CROSS_ENTROPY = Loss(cross_entropy, cross_entropy, "val_log_loss", "val_log_loss", _entropy)

@@ -334,7 +334,7 @@ def run_training(
             mean = float(error.mean())
             criterion = training.criterion
             history.append({"epoch": epoch, **record, criterion.metric: mean})
-            task.advance(train_loss=record["train_loss"], **{criterion.shown: mean})
+            task.advance(1, **{"train_loss": record["train_loss"], criterion.shown: mean})
             if checkpoint and not unwritable:
                 try:
                     checkpoint.save(state())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from xtalshift.benchmark.records import RESULTS_FILE, SUMMARY_FILE
+from xtalshift.benchmark.several_results import is_several, read_several
 from xtalshift.errors import DataError
 from xtalshift.files import replace_file
 from xtalshift.report.benchmark.benchmark_page import (
@@ -12,6 +13,7 @@ from xtalshift.report.benchmark.benchmark_page import (
     render_benchmark,
 )
 from xtalshift.report.run.run_page import RunReport, build_run_report, render_run
+from xtalshift.report.several.several_page import render_several
 
 __all__ = ["build_run_report", "write_report"]
 
@@ -22,7 +24,8 @@ def write_report(folder: Path, report: RunReport | None = None) -> Path:
     Parameters
     ----------
     folder : Path
-        Holds ``summary.json`` of a benchmark, or ``results.json`` of a run.
+        Holds ``summary.json`` of a benchmark, or ``results.json`` of a run, also of several
+        targets, whose own pages are not written again.
     report : RunReport, optional
         Of the run in the folder, if it has been built before.
 
@@ -38,6 +41,8 @@ def write_report(folder: Path, report: RunReport | None = None) -> Path:
     """
     if report is not None:
         text = render_run(report)
+    elif is_several(folder):
+        text = render_several(read_several(folder))
     elif (folder / RESULTS_FILE).exists():  # a run has the summary of a benchmark too
         text = render_run(build_run_report(folder))
     elif (folder / SUMMARY_FILE).is_file():

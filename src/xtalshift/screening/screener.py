@@ -24,13 +24,28 @@ from xtalshift.data.formula_texts import find_formulas
 from xtalshift.data.materials import Materials
 from xtalshift.data.sources import STRUCTURE_COLUMN, pack_table
 from xtalshift.errors import XtalshiftError
+from xtalshift.metrics.pareto import nondominated
+from xtalshift.model.predictions import Predictions
 from xtalshift.screening.closer_look import CloserLook, admit_all
 from xtalshift.screening.inputs import Block
 from xtalshift.screening.settings import Group, ScreenSettings, TopSettings
-from xtalshift.screening.top import Ranking, chances, choose, rank_rows, with_ranks
+from xtalshift.screening.top import (
+    Ranking,
+    chances,
+    choose,
+    goal_values,
+    over_targets,
+    rank_front,
+    rank_rows,
+    shortlist,
+    with_ranks,
+)
 
 if TYPE_CHECKING:
     from xtalshift.chem.plausibility import Plausibility
+    from xtalshift.model import FittedModel
+    from xtalshift.model.several_tables import SeveralPredictor
+    from xtalshift.model.table_predictor import TablePredictor
 
 REFUSED = ("implausible", "above_hull")
 COUNTS = ("rows", "ok", "errors", "duplicates", "in_domain", "clipped", *REFUSED)
@@ -59,8 +74,12 @@ class ModelInfo:
     """`has_intervals`, `has_domain`: whether it was calibrated, and saved with its domain."""
     one_width: bool
     """Whether its plain intervals all have the same width."""
+    classes: tuple[str, ...] | None
+    """Names of the classes of a model of classes."""
     said: tuple[str, ...]
     """Columns that only the best rows have: the nearest, and of the model of energies."""
+    targets: tuple[str, ...] = ()
+    """Names of the targets, if there are several."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +143,9 @@ class Sources:
 
     def files(self) -> dict[str, bytes]:
         """Return the content of all files, for a machine that lacks them, by ``part/name``."""
-        found = {f"model/{path.name}": path for path in _files(self.model)}
+        found = {
+            f"model/{path.relative_to(self.model).as_posix()}": path for path in _files(self.model)
+        }
         if self.stability is not None:
             found |= {f"stability/{path.name}": path for path in _files(self.stability)}
         if self.stability_table is not None:
@@ -135,7 +156,7 @@ class Sources:
     def unpacked(cls, files: Mapping[str, bytes], folder: Path) -> Self:
         """Write files into a folder, and return where they are."""
         for name, content in files.items():
-            (folder / name).parent.mkdir(exist_ok=True)
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes(content)
         stability = folder / "stability"
         table = next(iter(_files(folder / "table")), None)
@@ -143,7 +164,7 @@ class Sources:
 
 
 def _files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.glob("*") if path.is_file())
+    return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
 class Screener:
@@ -171,14 +192,23 @@ class Screener:
     """
 
     def __init__(self, sources: Sources, settings: ScreenSettings) -> None:
-        from xtalshift.model import load_model
+        from xtalshift.model import load_model, load_models
+        from xtalshift.model.several_folder import holds_several
+        from xtalshift.model.several_tables import SeveralPredictor
         from xtalshift.model.table_predictor import TablePredictor
 
-        loaded = load_model(sources.model, device=settings.device)
         self.settings = settings
-        self.predictor = TablePredictor(
-            loaded, settings.level, settings.intervals, reading=settings
-        )
+        self.predictor: TablePredictor | SeveralPredictor
+        self._models: dict[str, FittedModel]
+        how: Any = {"level": settings.level, "intervals": settings.intervals, "reading": settings}
+        if holds_several(sources.model):
+            several = load_models(sources.model, device=settings.device)
+            self.predictor = SeveralPredictor.of(several, **how)
+            self._models, self._added = {**several.models}, several.predicted_columns
+        else:
+            loaded = load_model(sources.model, device=settings.device)
+            self.predictor = TablePredictor(loaded, **how)
+            self._models, self._added = {"": loaded}, loaded.predicted_columns
         self._stability = None
         if sources.stability is not None:
             from xtalshift.model.stability import StabilityProxy
@@ -199,8 +229,11 @@ class Screener:
     @cached_property
     def info(self) -> ModelInfo:
         """Properties of the model."""
-        model = self.predictor.model
-        said = () if model.domain is None else (NEAREST,)
+        from xtalshift.model import FittedModel
+
+        models = list(self._models.values())
+        model = models[0]
+        said = (NEAREST,) if model.domain is not None and len(models) == 1 else ()
         if self._stability is not None:
             from xtalshift.model.stability import STABILITY_KINDS
 
@@ -208,11 +241,13 @@ class Screener:
         return ModelInfo(
             self.predictor.notation,
             model.card.feature_cols,
-            model.predicted_columns,
-            model.calibration is not None,
-            model.domain is not None,
-            model.one_width,
+            self._added,
+            all(one.calibration is not None for one in models),
+            all(one.domain is not None for one in models),
+            isinstance(model, FittedModel) and model.one_width,
+            None if isinstance(model, FittedModel) else model.classes,
             said,
+            tuple(filter(None, self._models)),
         )
 
     def screen(self, block: Block) -> Screened:
@@ -237,14 +272,15 @@ class Screener:
             table = table.append_column("formula", text_array(predicted.formulas.tolist()))
         for name, values in columns.items():
             table = table.append_column(_field(name, values, self._units), arrow_column(values))
-        status = columns["status"]
+        told = over_targets(columns, self.info.targets)
+        status = told["status"]
         counts = {
             "rows": len(status),
             "ok": np.sum(status == "ok"),
             "errors": np.sum(status == "error"),
             "duplicates": np.sum(status == "duplicate"),
-            "in_domain": np.sum(columns["in_domain"]),
-            "clipped": np.sum(columns["n_clipped"] > 0),
+            "in_domain": np.sum(told["in_domain"]),
+            "clipped": np.sum(told["n_clipped"] > 0),
         }
         part = best = None
         if settings.top is not None:
@@ -267,7 +303,8 @@ class Screener:
             rows if fresh.all() else rows.take(fresh), block.layout.source
         )
         found = self.predictor.predict_materials(materials)
-        columns, ranks = found.columns(), {} if top is None else chances(found, top)
+        columns = found.columns()
+        ranks = chances(found, top) if top is not None and isinstance(found, Predictions) else {}
         if not fresh.all():
             columns, ranks = (
                 {name: _spread(values, name, fresh) for name, values in part.items()}
@@ -284,16 +321,30 @@ class Screener:
         top: TopSettings,
     ) -> tuple[pa.Table, dict[str, int]]:
         """Return the best rows of a block, and how many rows were refused for which reason."""
-        ranking = rank_rows({**predicted.columns, **predicted.ranks}, top, block.floor)
+        columns = {**predicted.columns, **predicted.ranks}
         limits = (top.diverse, top.min_plausibility, top.max_above_hull)
-        if limits == (None, None, None):
-            ranking = ranking.take(np.arange(min(len(ranking.rows), top.k)))
+        if top.goals is not None:
+            ranking = rank_front(columns, top, self.info.targets)
+        else:
+            ranking = rank_rows(columns, top, block.floor)
+            if limits == (None, None, None):
+                ranking = ranking.take(np.arange(min(len(ranking.rows), top.k)))
         materials = predicted.materials.take(predicted.places[ranking.rows])
         looks = self._looks(materials, rows, ranking, top)
         groups = None
         if top.diverse is not None:
             groups = group_names(materials.compositions, top.diverse)
-        chosen = choose(groups, len(ranking.rows), top, partial(admit_all, looks))
+        values = None
+        if top.goals is not None:
+            values = goal_values(columns, top, self.info.targets)[ranking.rows]
+
+        def pick(left: NDArray[np.int64]) -> NDArray[np.int64]:
+            if values is not None:
+                return left[nondominated(values[left])]
+            own = None if groups is None else groups[left]
+            return left[shortlist(own, len(left), top)]
+
+        chosen = choose(pick, len(ranking.rows), partial(admit_all, looks))
         best = with_ranks(table, ranking.take(chosen), block.first)
         said: dict[str, NDArray[Any]] = {}
         if top.diverse is not None and groups is not None:
@@ -324,7 +375,7 @@ class Screener:
                     "above_hull",
                 )
             )
-        if self.predictor.model.domain is not None:
+        if NEAREST in self.info.said:
             looks.append(
                 CloserLook(
                     lambda places: {NEAREST: self._nearest(materials.take(places))},
@@ -335,7 +386,7 @@ class Screener:
 
     def _nearest(self, materials: Materials) -> NDArray[np.object_]:
         """Return the three nearest training materials of each row as text."""
-        model = self.predictor.model
+        (model,) = self._models.values()
         assert model.domain is not None
         texts = np.empty(len(materials), dtype=object)
         for row, reasons in enumerate(model.domain.reasons(model.features_of(materials))):

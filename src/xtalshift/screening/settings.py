@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from xtalshift.config import Settings
 from xtalshift.data.settings import ReadingOptions
 from xtalshift.metrics.checks import check_level
+from xtalshift.metrics.pareto import Goal
 from xtalshift.uncertainty.settings import LEVEL
 
 Rank = Literal["prediction", "probability", "lower", "upper", "uncertainty"]
@@ -21,6 +22,10 @@ class TopSettings(Settings):
 
     k: int = Field(ge=1)
     """Number of rows; of equal rows the earlier ones."""
+    goals: tuple[Goal, ...] | None = None
+    """For models of several targets: whether high values of each are good (``max``), low ones
+    (``min``), or it does not matter (``-``). The table has k rows of the front of all rows: those
+    that no other beats, chosen one after the other by the hypervolume that they add."""
     by: Rank = "prediction"
     """Rank by the prediction, the probability that the target lies beyond `threshold`, a bound of
     the interval, or the standard deviation."""
@@ -28,6 +33,8 @@ class TopSettings(Settings):
     """Rank the lowest first. For probabilities: that the target lies below the threshold."""
     threshold: float | None = Field(default=None, allow_inf_nan=False)
     """In the unit of the target; for probabilities only."""
+    of_class: str | None = None
+    """Class whose probability ranks, for models of classes."""
     in_domain: bool = False
     """Only rows in the domain of the model."""
     max_ood: float | None = Field(default=None, ge=0, le=1)
@@ -46,8 +53,14 @@ class TopSettings(Settings):
 
     @model_validator(mode="after")
     def _check_threshold(self) -> Self:
-        if (self.by == "probability") != (self.threshold is not None):
-            raise ValueError("by = 'probability' and threshold go together: give both or neither")
+        aims = [self.threshold, self.of_class]
+        if aims.count(None) == 0 or (self.by == "probability") != (aims.count(None) == 1):
+            raise ValueError(
+                "by = 'probability' needs a threshold (--threshold) or, for classes, a class "
+                "(--class), and nothing else does"
+            )
+        if self.goals is not None and (self.by != "prediction" or self.lowest or self.diverse):
+            raise ValueError("goals rank rows by themselves: leave out by, lowest and diverse")
         if self.diverse is None and self.per_group != 1:
             raise ValueError(
                 f"per_group = {self.per_group} needs groups: diverse = 'chemsys' or 'family' "

@@ -388,14 +388,14 @@ class ScreenStore:
 
 def _hash_model(folder: Path) -> str:
     """Return the hash of all files of a saved model; `ModelFormatError` if it is none."""
-    if not (folder / "model.json").exists():
+    if not any((folder / name).exists() for name in ("model.json", "models.json")):
         raise ModelFormatError(
             f"{folder} is not a saved model: there is no model.json. Name the folder that "
             "`xtalshift train` wrote, or model/ in that of `run`"
         )
     digest = hashlib.sha256()
-    for path in sorted(path for path in folder.glob("*") if path.is_file()):
-        digest.update(path.name.encode() + b"\0")
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        digest.update(path.relative_to(folder).as_posix().encode() + b"\0")
         for block in read_bytes(path):
             digest.update(block)
     return digest.hexdigest()

@@ -25,7 +25,8 @@ from xtalshift.errors import (
     XtalshiftError,
 )
 from xtalshift.featurize.blocks import needs_structures
-from xtalshift.model.card import saved_features, saved_formula_col
+from xtalshift.model.card import first_model, saved_features, saved_formula_col
+from xtalshift.model.class_predictions import place_of
 from xtalshift.model.ready import model_folder
 from xtalshift.parallel import Executor, InProcessExecutor, Outcome, Policy, Workers
 from xtalshift.progress import CONTINUE, NO_PROGRESS, Progress, resumable
@@ -111,8 +112,9 @@ def screen(
     sources = Sources(model_folder(model), energies, table)
     _check_stability(sources, settings.top)
     if isinstance(inputs[0], str | Path):
-        settings = prefer_column(Path(inputs[0]), settings, saved_formula_col(sources.model))
-        if needs_structures(saved_features(sources.model)):
+        one = first_model(sources.model)
+        settings = prefer_column(Path(inputs[0]), settings, saved_formula_col(one))
+        if needs_structures(saved_features(one)):
             settings = name_structures(Path(inputs[0]), settings)
     rows = Inputs(inputs, settings)
     with naming_table(rows.inputs[0].source.layout.source):
@@ -175,7 +177,9 @@ class _Run:
         self.info = info
         self.formulas = formulas
         self.progress = progress
-        self.top = None if settings.top is None else TopTable(settings.top, store.read_top())
+        self.top = None
+        if settings.top is not None:
+            self.top = TopTable(settings.top, store.read_top(), info.targets)
         self.floor: Floor | None = None
         self.seen: SeenHashes | None = None
         self.new_hashes: dict[int, NDArray[np.uint64]] = {}  # of the blocks that workers have
@@ -236,7 +240,7 @@ class _Run:
         """Return the table of the best rows."""
         if self.top is None or self.top.table is None or self.settings.top is None:
             return None
-        frame = top_frame(self.top.table, self.settings.top).to_pandas()
+        frame = top_frame(self.top.table, self.settings.top, self.info.targets).to_pandas()
         if frame.empty:
             self.progress.say("warning: no row meets the conditions of top.csv; it is empty")
         elif len(frame) < self.settings.top.k:
@@ -335,7 +339,27 @@ def _check_stability(sources: Sources, top: TopSettings | None) -> None:
 
 
 def _check_top(top: TopSettings, info: ModelInfo, settings: ScreenSettings) -> None:
-    if top.by != "prediction" and not info.has_intervals:
+    if (top.goals is not None) != bool(info.targets):
+        raise ConfigError(
+            f"--top: the models are of {', '.join(info.targets)}: say which values are good, such "
+            "as --goal max,min"
+            if info.targets
+            else "--goal is for models of several targets; leave it out"
+        )
+    if top.goals is not None and len(top.goals) != len(info.targets):
+        raise ConfigError(f"{len(top.goals)} goals for {len(info.targets)} targets")
+    if info.classes is not None:
+        if top.of_class is None:
+            raise ConfigError(
+                "the model predicts classes; rank by the probability of one: --class "
+                f"{' | '.join(info.classes)}"
+            )
+        place_of(top.of_class, info.classes)
+    elif top.of_class is not None:
+        raise ConfigError(
+            "--class is for models of classes, and this one predicts numbers; use --threshold"
+        )
+    elif top.by != "prediction" and not info.has_intervals:
         raise NotConformalizedError(
             f"--by {top.by}: the model was saved without calibration; train it again"
         )

@@ -93,6 +93,12 @@ def build_scheme(
         If a column or file cannot be used.
     """
     kind = SPLITTERS[name]
+    if table.classes is not None and not table.ordered and kind.role == "ood" and "y" in kind.needs:
+        raise SplitError(
+            f"scheme {name} holds out rows by the size of their target, and the classes of "
+            f"{table.target_name!r} have no order; give one (--task ordinal --class-order), or use "
+            "another scheme"
+        )
     signature = inspect.signature(kind).parameters
     known = {key: one for key, one in signature.items() if kind.per_row.get(key) != "structure"}
     kept = np.arange(len(table)) if rows is None else rows

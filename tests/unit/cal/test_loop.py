@@ -47,9 +47,9 @@ def watch(config, source, target=None, *, members=None, sample=None, epochs=(0, 
     )  # fmt: skip
     original = loop_module.erm_step
 
-    def erm(model, batch, optimizer, generator):
+    def erm(model, batch, optimizer, generator, loss):
         log.append(("ERM", batch.y.tolist()))
-        return original(model, batch, optimizer, generator)
+        return original(model, batch, optimizer, generator, loss)
 
     found = []
     loop_module.erm_step = erm

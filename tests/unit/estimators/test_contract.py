@@ -19,11 +19,20 @@ from sklearn.utils.estimator_checks import (
     parametrize_with_checks,
 )
 
-from estimator_toys import MECHANISMS, NETWORKS, REGRESSORS, data, held_out, shorten, target_rows
+from estimator_toys import (
+    CLASSIFIERS,
+    MECHANISMS,
+    NETWORKS,
+    REGRESSORS,
+    data,
+    held_out,
+    shorten,
+    target_rows,
+)
 from xtalshift.errors import ModelFormatError
 from xtalshift.estimators.base import FitData, Labelled
 from xtalshift.estimators.mixture import MixturePredictor
-from xtalshift.estimators.predictors import PREDICTORS, Predictor
+from xtalshift.estimators.predictors import PREDICTORS, Learned, Predictor
 from xtalshift.estimators.saved import SavedRegressor
 from xtalshift.estimators.wrapped import WrappedRegressor
 
@@ -209,10 +218,14 @@ def test_what_is_saved_comes_back_with_the_same_bits(regressor):
 def test_every_class_is_found_by_name():
     for name in PREDICTORS:
         found = PREDICTORS[name]
-        assert found.__name__ in {name, name.replace("Regressor", "Predictor")}
-        assert issubclass(found, Predictor)
+        parts = {name.replace("Regressor", "Predictor")}
+        parts.add(name.replace("Classifier", "ClassPredictor"))
+        assert found.__name__ in {name, *parts}
+        assert issubclass(found, Learned)
     own = {"OwnWeights": "ImportanceWeightedRegressor", "OwnTarget": "TargetOnlyRegressor"}
-    shown = {type(one).__name__ for one in REGRESSORS.values()}
+    shown = {type(one).__name__ for one in (*REGRESSORS.values(), *CLASSIFIERS.values())}
     of_crystals = {"FineTunedCHGNetRegressor"}  # test_finetuned.py: not every row is a crystal
     without = set(PREDICTORS) - of_crystals - {own.get(name, name) for name in shown}
-    assert not without, f"give REGRESSORS of tests/estimator_toys.py an example of {without}"
+    assert not without, (
+        f"give REGRESSORS or CLASSIFIERS of tests/estimator_toys.py an example of {without}"
+    )

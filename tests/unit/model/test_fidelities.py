@@ -1,9 +1,12 @@
 """Models of rare values that learn from cheaper ones."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from xtalshift.data import Dataset
+from xtalshift.errors import ConfigError
 from xtalshift.methods import MethodSettings
 from xtalshift.model import load_model, save_model
 from xtalshift.model.fidelities import fit_fidelities
@@ -89,6 +92,13 @@ def test_too_few_cheap_materials_leave_the_rare_ones_alone():
     assert (found.found, found.n_low, found.n_shared) == (None, 0, 30)
     assert "0 of its materials have no value of the higher one" in said[0]
     assert found.model.card.provenance["method"] == "ridge"
+
+
+def test_classes_are_refused():
+    high = materials(20, 1)
+    names = replace(high, targets=np.arange(20.0) % 2, classes=("no", "yes"))
+    with pytest.raises(ConfigError, match="these targets are classes"):
+        fit_fidelities(names, materials(50, 0), "ridge", **FEW)
 
 
 def test_without_intervals_there_are_none():

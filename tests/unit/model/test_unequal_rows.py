@@ -9,7 +9,12 @@ from estimator_toys import Spy
 from xtalshift.data import Dataset, clean_table
 from xtalshift.data.transform import TargetTransform
 from xtalshift.errors import DataError
-from xtalshift.estimators import ConstantRegressor, RidgeRegressor, StackRegressor
+from xtalshift.estimators import (
+    ConstantRegressor,
+    LightGBMRegressor,
+    RidgeRegressor,
+    StackRegressor,
+)
 from xtalshift.estimators.stack import Member
 from xtalshift.model import FitRows, adapt, calibrate, fit, load_model, save_model
 from xtalshift.model.fitting import held_out_errors
@@ -190,6 +195,22 @@ class TestBounds:
         stack = StackRegressor([Member("ridge", RidgeRegressor())], random_state=0)
         model = fit(data, stack, features="fractions")
         assert len(model.calibration) == 420
+
+    @pytest.mark.parametrize(
+        ("method", "kind"), [("ridge", RidgeRegressor), ("erm", LightGBMRegressor)]
+    )
+    def test_boosted_trees_stand_in_for_what_is_slow(self, method, kind, monkeypatch):
+        seen = []
+
+        def settle(regressor, data, X, rows, z, scale, **_):
+            seen.append(type(regressor))
+            return z
+
+        monkeypatch.setattr("xtalshift.model.fitting.settle_targets", settle)
+        data = self.data("used")[0].take(np.arange(60))
+        quick = {"architecture": (4,), "epochs": 1} if method == "erm" else None
+        fit(data, method, features="fractions", params=quick, intervals=NONE, domain=False)
+        assert seen == [kind]
 
     def test_a_logarithmic_scale_takes_bounds(self):
         bounds = np.column_stack([np.where(np.arange(N) < 8, -np.inf, GAPS), np.maximum(GAPS, 1.5)])

@@ -168,7 +168,9 @@ class AlignedTraining(ERMTraining):
         n = len(source)
         with torch.autocast(source.x.device.type, torch.bfloat16, enabled=self.bf16):
             seen = model.embed(torch.cat([source.x, target.x], dim=-2), self.generator)
-            predictions = model.read_out(seen[..., :n, :])
+            predictions = model.head(seen[..., :n, :])
+        if getattr(model, "outputs", None) is None:
+            predictions = predictions.squeeze(-1)
         seen = seen.to(source.x.dtype)
         found = predictions.to(source.y.dtype)
         loss = mean_loss(found, source.y, source.weights, self.criterion.rows)

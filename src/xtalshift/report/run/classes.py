@@ -101,7 +101,7 @@ def report_classes(
         if not len(rows):
             continue
         p = rows[[probability_column(name) for name in names]].to_numpy(dtype=float)
-        y = pd.Index(names).get_indexer(rows["target"].tolist())
+        y = rows["target"].map({name: place for place, name in enumerate(names)}).to_numpy()
         curve = abstention_curve(y, p)
         bins = max(1, min(_MOST_BINS, len(y) // _BIN_ROWS))
         parts.append(

@@ -1,9 +1,11 @@
 """What the package ships: small, within its recipe, with honest cards."""
 
 import math
+import runpy
 import subprocess
 import sys
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from xtalshift.model.ready.evaluation import read_evaluation
 from xtalshift.model.ready.recipe import _FOLDER
 
 SHIPPED = [name for name in list_recipes() if is_shipped(get_recipe(name))]
+TOOL = Path(__file__).parents[4] / "tools" / "ready_table.py"
 MOST = 12_000_000
 """Bytes that all models together may take in a wheel, which is a ZIP file."""
 
@@ -118,3 +121,10 @@ def test_few_formulas_need_no_large_library(tmp_path):
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_the_table_in_the_documentation_is_up_to_date():
+    tool = runpy.run_path(str(TOOL))
+    page = tool["PAGE"].read_text(encoding="utf-8")
+    assert page.count(tool["BEGIN"]) == page.count(tool["END"]) == 1
+    assert tool["replace_table"](page) == page, "run python tools/ready_table.py"

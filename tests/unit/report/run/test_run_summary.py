@@ -67,7 +67,7 @@ def test_a_method_that_loses_to_the_constant_is_marked_and_the_constant_wins(fol
     assert cell(report, "erm", "tail").worse_than_dummy
     assert not cell(report, "dummy", "tail").worse_than_dummy
     assert column(report, "tail").winner == "dummy"
-    assert column(report, "tail").dummy_mae == 20.0
+    assert column(report, "tail").dummy_error == 20.0
     assert report.cautions[0] == Caution(
         "stop", "On tail, no method beats the constant: do not use these predictions."
     )

@@ -24,7 +24,7 @@ MODULES = sorted(
 HEAVY = {
     *("torch", "pandas", "numpy", "scipy", "pymatgen", "matminer", "plotly", "ray", "sklearn"),
     *("pydantic", "lightgbm", "umap", "pyarrow", "typer", "rich", "httpx", "jinja2", "optuna"),
-    *("gemmi", "ase", "spglib", "chgnet", "sevenn"),
+    *("gemmi", "ase", "spglib", "chgnet", "sevenn", "fastapi", "uvicorn", "starlette"),
 }
 PARSER = {"typer", "pydantic"}
 TABLES = PARSER | {"numpy", "pandas", "pyarrow"}

@@ -473,7 +473,8 @@ class Classifier(ClassifierMixin, Learner, ClassPredictor):
         self.classes_ = np.unique(np.asarray(y if classes is None else classes))
         if len(self.classes_) < 2:  # noqa: PLR2004
             raise ValueError(
-                f"all rows have one class, {self.classes_.tolist()[0]!r}; a classifier needs 2 or more"
+                f"all rows have one class, {self.classes_.tolist()[0]!r}; a classifier needs 2 or "
+                "more"
             )
         return self._read_targets(y)
 

@@ -89,12 +89,13 @@ class AdaptRequest(TableRequest):
 
 @dataclass(frozen=True)
 class Inputs:
-    """The files of a job, or names of data sets."""
+    """Names of files in the folder of a job, where its process runs, or of data sets; and a model."""
 
     table: str
     candidates: str | None = None
     source: str | None = None
     model: str | None = None
+    """Folder of the model."""
 
 
 @dataclass(frozen=True)

@@ -89,9 +89,10 @@ def test_data_sets_are_listed(client):
     assert (found["ricci_seebeck"]["target"], found["ricci_seebeck"]["rows"]) == ("S_p", 47737)
 
 
-def test_check_says_what_the_command_says_and_tells_its_progress(client, table):
+def test_check_says_what_the_command_says_and_tells_its_progress(client, table, tmp_path):
     job = submit(client, "check", table=send(client, table), target="gap", unit="eV")
     events = events_of(client.get(f"{JOBS}/{job['id']}/events").text)
+    assert str(tmp_path) not in json.dumps(events)
     assert (events[-1][1], events[-1][2]["state"]) == ("state", "done")
     last = {"Last-Event-ID": str(events[-1][0])}
     rest = events_of(client.get(f"{JOBS}/{job['id']}/events", headers=last).text)
@@ -153,8 +154,8 @@ def test_a_table_can_be_a_part_of_the_request(client, table):
     assert found.status_code == 202
     done = wait_for(client, found.json(), "done")
     assert (done["asked"], done["result"]["rows"]) == ({"target": "gap"}, 60)
-    wrong = client.post(f"{JOBS}/check", files={"tabel": ("gaps.csv", b"x")})
-    assert (wrong.status_code, "part 'tabel' of the form is unknown" in wrong.text) == (422, True)
+    wrong = client.post(f"{JOBS}/check", files={"tables": ("gaps.csv", b"x")})
+    assert (wrong.status_code, "part 'tables' of the form is unknown" in wrong.text) == (422, True)
 
 
 def test_adapt_takes_a_model_and_labels(client, table, tmp_path):

@@ -89,7 +89,7 @@ class AdaptRequest(TableRequest):
 
 @dataclass(frozen=True)
 class Inputs:
-    """Names of files in the folder of a job, where its process runs, or of data sets; and a model."""
+    """Files in the folder of a job, where its process runs, or names of data sets; and a model."""
 
     table: str
     candidates: str | None = None

@@ -133,6 +133,8 @@ def test_public_names_are_those_of_their_modules_and_show_in_dir():
 
 
 BASE = {
+    "ClassPredictor": "xtalshift.estimators.class_predictors",
+    "Classifier": "xtalshift.estimators.base",
     "PREDICTORS": "xtalshift.estimators.predictors",
     "Predictor": "xtalshift.estimators.predictors",
     "Regressor": "xtalshift.estimators.base",

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from xtalshift.jobs.check import Checked
 
 
-@options.reads_table
+@options.reads_targets
 def check_command(
     source: Annotated[str, typer.Argument(metavar="TABLE", help="File.")],
     fix: Annotated[

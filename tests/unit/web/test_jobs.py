@@ -14,10 +14,11 @@ import pytest
 
 from unit.web.conftest import AppClient, open_client
 from xtalshift.data import read_table
+from xtalshift.errors import UsageError
 from xtalshift.jobs.run_settings import RunConfig
 from xtalshift.model import fit, load_model
 from xtalshift.web.job_events import EventLog, read_events
-from xtalshift.web.job_kinds import RESUMED
+from xtalshift.web.job_kinds import RESUMED, Inputs, TrainRequest, _one_target, _run_config
 from xtalshift.web.job_routes import _file_name
 from xtalshift.web.job_store import OUTCOME, RESULT, JobStore
 
@@ -237,6 +238,15 @@ def test_every_setting_that_may_name_a_file_is_known():
     }
     known = refused | checked | columns | of_methods
     assert set(texts(RunConfig)) - known == set()
+
+
+def test_a_job_has_one_target(table):
+    asked = TrainRequest(target="gap,temperature")
+    config = _run_config(asked, Inputs(str(table)))
+    with pytest.raises(UsageError, match="submit one for each of gap, temperature"):
+        _one_target(config)
+    one = _run_config(TrainRequest(target='"gap"'), Inputs(str(table)))
+    assert _one_target(one).data.target == "gap"
 
 
 def test_a_job_that_runs_can_be_cancelled(client, tmp_path):

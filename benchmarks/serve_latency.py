@@ -61,16 +61,22 @@ def measure(
         idle = [httpx.Client() for _ in range(asked.idle)]
         for one in idle:
             one.get(f"{url}/healthz").raise_for_status()
+        used = processor_time(server.pid)
         times = [ask(client, path, number) for number in range(400)]
+        used = processor_time(server.pid) - used
         show(f"one formula over HTTP, beside {asked.idle} idle connections", times)
+        print(f"processor time of the server for each: {1000 * used / len(times):.1f} ms")
         model = xs.load_model(place / "models" / "model")
         model.predict(["GaN"])
         own = []
+        used = time.process_time()
         for number in range(400):
             began = time.perf_counter()
             model.predict([FORMULAS[number % len(FORMULAS)]])
             own.append(since(began))
+        used = time.process_time() - used
         show("one formula by FittedModel.predict", own)
+        print(f"processor time for each: {1000 * used / len(own):.1f} ms")
         print(f"ratio of the medians: {np.median(times) / np.median(own):.1f}")
         print(f"memory of the server: {memory(server.pid):.0f} MiB")
         with ThreadPoolExecutor(asked.clients) as threads:
@@ -111,6 +117,12 @@ def show(what: str, times: list[float]) -> None:
     """Print percentiles."""
     p50, p95, p99 = np.percentile(times, [50, 95, 99])
     print(f"{what}: median {p50:.1f}, p95 {p95:.1f}, p99 {p99:.1f}, max {max(times):.1f} ms")
+
+
+def processor_time(pid: int) -> float:
+    """Return the processor time that a process has used, in seconds (Linux)."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def memory(pid: int) -> float:

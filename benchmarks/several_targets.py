@@ -1,7 +1,7 @@
 """Compare one network of several targets with one for each.
 
     python benchmarks/several_targets.py NAME=FILE,NAME=FILE... [--missing NAME]
-        [--rows N] --out FILE.jsonl
+        [--rows N] [--splits random,sparse,loco] --out FILE.jsonl
 
 Tables of one target each (columns ``formula``, ``target``) are joined by formula; materials with
 all targets are kept (N of them, drawn at random). Splits: random fifth, clusters left out (LOCO,
@@ -72,7 +72,11 @@ def folds(
 
 
 def fits(
-    whole: dict[str, Dataset], missing: str, seeds: int, done: set[tuple[Any, ...]]
+    whole: dict[str, Dataset],
+    missing: str,
+    seeds: int,
+    done: set[tuple[Any, ...]],
+    chosen: set[str] | None,
 ) -> Iterator[dict[str, Any]]:
     """Yield a record of each fit that is not done."""
     first = next(iter(whole.values()))
@@ -81,6 +85,8 @@ def fits(
     fixed = [one for one in folds(X, first.groups, 0) if one[0] != "random"]
     for seed in range(seeds):
         for split, train, test in [*folds(X, first.groups, seed)][:1] + fixed:
+            if chosen is not None and split.partition("-")[0] not in chosen:
+                continue
             rng = np.random.default_rng([seed, len(train)])
             order = rng.permutation(train)
             for share, method in product(SHARES, METHODS):
@@ -149,6 +155,7 @@ def main() -> None:
     parser.add_argument("--missing")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--rows", type=int)
+    parser.add_argument("--splits", help="names such as random,sparse,loco (default: all)")
     parser.add_argument("--out", type=Path, required=True)
     given = parser.parse_args()
     whole = joined(given.tables.split(","), given.rows)
@@ -158,7 +165,8 @@ def main() -> None:
         records = [json.loads(line) for line in given.out.read_text().splitlines()]
     done = {(one["split"], one["seed"], one["share"], one["method"]) for one in records}
     with given.out.open("a") as file:
-        for record in fits(whole, missing, given.seeds, done):
+        chosen = set(given.splits.split(",")) if given.splits else None
+        for record in fits(whole, missing, given.seeds, done, chosen):
             records.append(record)
             file.write(json.dumps(record) + "\n")
             file.flush()

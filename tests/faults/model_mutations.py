@@ -386,7 +386,7 @@ def answer(folder: Path) -> list[Any]:
     model = load_model(folder, device="cpu")
     columns = len(model.card.feature_cols)
     extra = np.linspace(-1, 1, len(ASKED) * columns).reshape(len(ASKED), columns)
-    known = model.calibration is not None and model.calibration.families is not None
+    known = getattr(model.calibration, "families", None) is not None
     frames = [model.predict(ASKED, extra, explain=True).frame]
     if known:
         frames.append(model.predict(ASKED, extra, by_family=True).frame)

@@ -17,11 +17,16 @@ from xtalshift.data.dataset import Dataset
 from xtalshift.data.materials import Materials
 from xtalshift.estimators import (
     AdaptedStackRegressor,
+    ForestClassifier,
     ForestRegressor,
+    IRNetClassifier,
     IRNetRegressor,
     KernelRidgeRegressor,
     LightGBMRegressor,
+    LogisticClassifier,
+    OrdinalClassifier,
     RidgeRegressor,
+    StackClassifier,
     StackRegressor,
 )
 from xtalshift.estimators.adapted_stack import Correction
@@ -30,7 +35,7 @@ from xtalshift.estimators.stack import Member
 from xtalshift.featurize import CompositionFeatures
 from xtalshift.jsonio import Plain
 from xtalshift.methods import METHODS, MethodSettings
-from xtalshift.model import FittedModel, adapt, calibrate, fit, save_model
+from xtalshift.model import FittedClassifier, FittedModel, adapt, calibrate, fit, save_model
 from xtalshift.model.fitting import FitRows
 from xtalshift.structure import Structures
 from xtalshift.uncertainty.settings import IntervalConfig
@@ -153,6 +158,33 @@ def crystals() -> FittedModel:
     return trained("chgnet-finetune", rows=12, data=data, features="chgnet:c1+sites", params=params)
 
 
+@cache
+def kinds(start: int = 0, stop: int = 30, k: int = 3, *, ordered: bool = False) -> Dataset:
+    """Return the same formulas with k classes."""
+    data = table(start, stop)
+    names = ("low", "middle", "high", "top")[:k]
+    codes = np.arange(len(data)) % k
+    return clean_table(Dataset.of(data.formulas, codes, classes=names, ordered=ordered))
+
+
+def of_classes(method: str, k: int = 3, *, ordered: bool = False, **how) -> FittedClassifier:
+    """Return a fitted model of classes."""
+    return trained(method, data=kinds(k=k, ordered=ordered), **how)
+
+
+def class_stack() -> FittedClassifier:
+    """Return a stack of classifiers, which all have a weight."""
+    members = [
+        Member("logistic", LogisticClassifier(alphas=(1.0,))),
+        Member("trees", ForestClassifier(n_estimators=2)),
+        Member("thresholds", OrdinalClassifier(LogisticClassifier(alphas=(1.0,)))),
+        Member("network", IRNetClassifier(architecture=(4,), epochs=1, weights="last")),
+    ]
+    equal = np.full(len(members), 1 / len(members))
+    with patch("xtalshift.estimators.stack.mixture_weights", return_value=equal):
+        return fit(kinds(), StackClassifier(members, random_state=0), features="fractions")
+
+
 def bare(model: FittedModel) -> FittedModel:
     """Return the model with scores only, as earlier versions wrote them, and without a domain."""
     assert model.calibration is not None
@@ -170,7 +202,7 @@ def cal(**settings: object) -> Plain:
 
 SMALL_TOKENS = {"width": 4, "n_heads": 2}
 TARGET = {"params": {"settings": QUICK}}
-MODELS: dict[str, Callable[[], FittedModel]] = {
+MODELS: dict[str, Callable[[], FittedModel | FittedClassifier]] = {
     "dummy": partial(trained, "dummy"),
     "train-max, absolute, target": lambda: calibrated(trained("train-max"), "absolute"),
     "ridge, log, held-out, cells": with_cells,
@@ -253,6 +285,17 @@ MODELS: dict[str, Callable[[], FittedModel]] = {
     "erm adapted by targeted-cal": lambda: adapted(
         trained("erm", transform="log"), "targeted-cal", source=table()
     ),
+    "shares of classes, target": lambda: calibrate(of_classes("dummy"), kinds(30, 42)),
+    "logistic, held-out": partial(of_classes, "ridge", intervals=HELD_OUT),
+    "lightgbm of 2 classes, out-of-fold": partial(of_classes, "lightgbm", 2, intervals=CROSS),
+    "lightgbm of 3 classes": partial(of_classes, "lightgbm"),
+    "trees of 3 classes": partial(of_classes, "extra-trees", params={"n_estimators": 2}),
+    "erm of classes": partial(of_classes, "erm"),
+    "cal of classes": partial(of_classes, "cal"),
+    "cvar of classes": partial(of_classes, "cvar"),
+    "coral of classes": partial(of_classes, "coral"),
+    "thresholds": partial(of_classes, "ridge", 4, ordered=True),
+    "stack of classes": class_stack,
     "ensemble adapted by fine-tune": lambda: adapted(trained("ensemble"), "fine-tune"),
 }
 """Name of a model -> what makes it."""

@@ -26,7 +26,7 @@ from xtalshift.data.transform import TRANSFORMS
 from xtalshift.errors import ModelFormatError
 from xtalshift.estimators.predictors import PREDICTORS
 from xtalshift.methods import METHODS, MethodSettings, build_method
-from xtalshift.model import load_model, persist
+from xtalshift.model import FittedClassifier, FittedModel, load_model, persist
 
 QUICK, LONG = 0, 100_000
 """Seed of the one mutation of each model and kind; number of mutations in the long test."""
@@ -41,10 +41,15 @@ def models(tmp_path_factory):
 
 def test_every_class_calibration_and_scale_is_among_the_models(models):
     loaded = [load_model(folder, device="cpu") for folder in models.values()]
-    assert {model.regressor.regressor_name for model in loaded} == saved_classes()
-    assert {model.scale.name for model in loaded} == set(TRANSFORMS)
-    scores = [model.calibration for model in loaded if model.calibration is not None]
-    assert len(scores) < len(loaded)
+    numbers = [model for model in loaded if isinstance(model, FittedModel)]
+    classes = [model for model in loaded if isinstance(model, FittedClassifier)]
+    learned = [*(one.regressor for one in numbers), *(one.classifier for one in classes)]
+    assert {one.regressor_name for one in learned} == saved_classes()
+    assert {model.scale.name for model in numbers} == set(TRANSFORMS)
+    assert {model.task for model in classes} == {"classification", "ordinal"}
+    assert {model.calibration is None for model in classes} == {False, True}
+    scores = [model.calibration for model in numbers if model.calibration is not None]
+    assert len(scores) < len(numbers)
     assert {score.kind for score in scores} == {"absolute", "normalised", "quantile"}
     assert {score.origin for score in scores} == {"held-out", "out-of-fold", "target"}
     assert {score.X is None for score in scores} == {False, True}

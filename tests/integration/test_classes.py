@@ -112,3 +112,17 @@ def test_classes_without_order_have_no_tail(classes, tmp_path, xtalshift):
     done = xtalshift("split", classes, "--target", "kind", "--scheme", "prior", "-o", out)
     assert done.code == 1
     assert "the classes of 'kind' have no order" in done.err
+    ordered = ("--task", "ordinal", "--class-order", "narrow,middle,wide")
+    done = xtalshift("split", classes, "--target", "kind", "--scheme", "prior", "-o", out, *ordered)
+    assert done.code == 0, done.err
+    done = xtalshift("audit", classes, out, "--target", "kind", "--quick", *ordered)
+    assert done.code == 0, done.err
+
+
+def test_zeros_and_ones_may_be_read_as_numbers(tmp_path, xtalshift):
+    table = tmp_path / "flags.csv"
+    lines = [f"{formula},{number % 2}" for number, (_, formula, *_) in enumerate(make_rows(40))]
+    table.write_text("\n".join(["formula,flag", *lines]) + "\n")
+    check = ("check", table, "--target", "flag")
+    assert "2 classes (0, 1), because it has 0 and 1" in xtalshift(*check).out
+    assert "2 classes" not in xtalshift(*check, "--task", "regression").out

@@ -88,8 +88,8 @@ def test_the_client_does_what_the_commands_do(models, table, tmp_path):
 
         with pytest.raises(NotFoundError, match="did you mean 'gaps'"):
             client.predict("gap", ["GaN"])
+        (tmp_path / "bad.csv").write_text("formula\nGaN\nXx\n")
         with pytest.raises(FormulaError, match="row 2") as wrong:
-            (tmp_path / "bad.csv").write_text("formula\nGaN\nXx\n")
             client.predict_file("gaps", tmp_path / "bad.csv", tmp_path / "no.csv", strict=True)
         assert (wrong.value.row, (tmp_path / "no.csv").exists()) == (2, False)
 
@@ -124,7 +124,7 @@ def test_sigkill_of_the_server_loses_nothing_finished(models, table, tmp_path):
         running = client.run("ricci_seebeck", settings={"threads": 1})
         waiting = client.check(table, target="gap")
         until(lambda: client.job(running.id).state == "running", "it did not begin")
-        until(lambda: (store / "jobs" / running.id / "events.jsonl").exists(), "no progress")
+        until((store / "jobs" / running.id / "events.jsonl").exists, "no progress")
         os.kill(server.process.pid, signal.SIGKILL)
         server.process.wait()
     until(lambda: not processes_of(store), "a job outlived its server")

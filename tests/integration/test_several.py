@@ -333,3 +333,14 @@ def test_run_refuses_what_it_cannot_compare(xtalshift, elastic, tmp_path):
         "run", elastic, "--target", "bulk,debye", "-o", held, "--methods", "ridge", *QUICK
     )
     assert "holds a run of one target" in other.err
+
+
+def test_check_says_what_is_odd_of_each_target(xtalshift, elastic, tmp_path):
+    done = xtalshift("check", elastic, "--target", "bulk,shear", "--unit", "GPa,GPa")
+    assert done.code == 0, done.err
+    first, second = done.out.split("Target shear\n")
+    assert first.startswith("Target bulk\n")
+    assert "of which 80 can be used" in first
+    assert "of which 60 can be used" in second
+    fixed = xtalshift("check", elastic, "--target", "bulk,shear", "--fix", tmp_path / "f.csv")
+    assert fixed.code == 2

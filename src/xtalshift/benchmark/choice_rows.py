@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -23,6 +23,7 @@ from xtalshift.model import FittedClassifier, FittedModel, draw_rows
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.seeding import derive_seed
 from xtalshift.splits import KFoldSplit
+from xtalshift.uncertainty.probabilities import fit_probabilities
 
 _FEWEST = 20
 """Fewest rows outside all test sets; with fewer, the validation rows choose."""
@@ -115,6 +116,7 @@ def predict_unseen(
         rows = choice.rows[fresh[choice.rows]]
         return _predicted(model, X, data.y, rows, 0, 0) if len(rows) else parts[0]
     share = len(fold.val) / (len(fold.train) + len(fold.val))
+    told: list[tuple[int, int, Rows, FloatArray]] = []
     with progress.task("further trainings", choice.repeats * choice.n_folds) as bar:
         for repeat in range(choice.repeats):
             split = KFoldSplit(choice.n_folds, derive_seed(fold.seed, "choice", repeat))
@@ -128,10 +130,12 @@ def predict_unseen(
                 fitted = fit_task(task, params, problem, part, context)
                 rows = choice.rows[out]
                 rows = rows[fresh[rows]]
-                if len(rows):
+                if len(rows) and isinstance(fitted, FittedClassifier):
+                    told.append((repeat, number, rows, fitted.predict_features(X[rows])))
+                elif len(rows):
                     parts.append(_predicted(fitted, X, data.y, rows, repeat, number))
                 bar.advance()
-    return pd.concat(parts, ignore_index=True)
+    return pd.concat([*parts, *_calibrated(told, data.y)], ignore_index=True)
 
 
 def _own_losses(
@@ -143,14 +147,41 @@ def _own_losses(
     *,
     calibrated: bool,
 ) -> FloatArray:
-    """Return the log losses of the folds of a stack; calibrated if the other methods are."""
+    """Return the log losses of the folds of a stack, calibrated as those of other methods are.
+
+    `calibrated`: as the model is, instead of on the same rows.
+    """
     y, present = data.y[rows], model.classifier.present_
     numbers = np.searchsorted(present, y).astype(np.float64)
     found = own.without_own_weights(numbers, data.groups[rows], share)
     p = spread_out(found, present, len(model.classes))
-    if calibrated and model.calibration is not None:
+    if not calibrated:
+        return _losses(p, y)
+    if model.calibration is not None:
         p = model.calibration.probabilities.apply(p)
     return log_losses(y.astype(np.int64), p)
+
+
+def _losses(p: FloatArray, y: FloatArray) -> FloatArray:
+    """Return the log losses of out-of-fold probabilities with the temperature of all these rows.
+
+    The chosen model gets its temperature in the same way. One number from all rows favours no
+    method; without it the choice would be of the best calibrated one.
+    """
+    learned = fit_probabilities(p, y, "temperature")
+    return log_losses(y.astype(np.int64), learned.apply(p))
+
+
+def _calibrated(
+    told: Sequence[tuple[int, int, Rows, FloatArray]], y: FloatArray
+) -> Iterator[pd.DataFrame]:
+    """Yield the log losses of classes in each repeat, fold by fold."""
+    for repeat in dict.fromkeys(one[0] for one in told):
+        own = [one for one in told if one[0] == repeat]
+        rows = np.concatenate([one[2] for one in own])
+        folds = np.concatenate([np.full(len(one[2]), one[1]) for one in own])
+        losses = _losses(np.concatenate([one[3] for one in own]), y[rows])
+        yield _frame(rows, repeat, folds, np.nan).assign(error=losses)
 
 
 def _predicted(

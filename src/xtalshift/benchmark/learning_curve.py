@@ -139,7 +139,9 @@ def _errors(
     draw: int,
 ) -> Iterator[CurvePoint]:
     task = Task("", fold.key, learner, learner, features, {}, 0)
-    model = fit_task(task, {}, problem, less, context)
+    # the log loss of classes is that of calibrated probabilities: one number, from the ID rows
+    of_classes = problem.data.classes is not None
+    model = fit_task(task, {}, problem, less, context, calibrate=of_classes)
     X, y = problem.X[features], problem.data.y
     for split, role, rows in _tests(fold):
         error = model.row_errors(X[rows], y[rows]).mean()

@@ -12,7 +12,7 @@ from xtalshift.cli.progress import make_progress
 from xtalshift.data.writers import check_output, refuse_existing
 
 
-@options.reads_table
+@options.reads_targets
 def audit_command(
     source: Annotated[str, typer.Argument(metavar="IN", help="File, or name of a data set.")],
     split: Annotated[

@@ -11,13 +11,13 @@ from xtalshift.cli import options
 from xtalshift.cli.progress import make_progress
 from xtalshift.data.units import unit_of_header
 from xtalshift.data.writers import check_output, check_writable, open_writer, refuse_loss
-from xtalshift.errors import DataError
+from xtalshift.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from xtalshift.jobs.check import Checked
 
 
-@options.reads_table
+@options.reads_targets
 def check_command(
     source: Annotated[str, typer.Argument(metavar="TABLE", help="File.")],
     fix: Annotated[
@@ -28,7 +28,7 @@ def check_command(
             metavar="OUT",
         ),
     ] = None,
-    target: options.Target = None,
+    target: options.Targets = None,
     id_col: options.IdCol = None,
     weight_col: options.WeightCol = None,
     uncertainty_col: options.UncertaintyCol = None,
@@ -46,6 +46,7 @@ def check_command(
     header), and what to do.
     """
     from xtalshift.data.settings import DataConfig
+    from xtalshift.data.several import settings_of_targets
     from xtalshift.jobs.check import check_table, fix_table
 
     if fix is not None:
@@ -63,16 +64,16 @@ def check_command(
         "bounds": bounds,
         **reading,
     }
-    checked = check_table(
-        DataConfig.from_dict({name: value for name, value in data.items() if value is not None}),
-        make_progress(),
-    )
-    if checked.table.reading is not None:
-        for label, text in checked.table.reading.lines():
-            typer.echo(f"{label + ':':<10}{text}")
+    given = DataConfig.from_dict({name: value for name, value in data.items() if value is not None})
+    targets = settings_of_targets(given)
+    if len(targets) > 1 and (fix is not None or strict):
+        raise UsageError("--fix and --strict are for one target; name it alone (--target)")
+    for name, own in targets.items():
+        if len(targets) > 1:
+            typer.echo(f"Target {name}")
+        checked = check_table(own, make_progress())
+        _say_checked(checked)
     rows, bad = len(checked.table), len(checked.inspection.bad)
-    typer.echo(f"Rows:     {rows:,}, of which {rows - bad:,} can be used")
-    typer.echo("\n".join(_describe_findings(checked)))
     if fix is not None:
         fixed = fix_table(checked)
         with open_writer(fix) as writer:
@@ -86,6 +87,16 @@ def check_command(
             typer.echo(f"It does not say the unit of {table.target_name!r}: --unit {table.unit}")
     if strict and bad:
         raise DataError(f"{source}: {bad:,} of {rows:,} rows cannot be used")
+
+
+def _say_checked(checked: Checked) -> None:
+    """Print what was read as what, and what is odd about it."""
+    if checked.table.reading is not None:
+        for label, text in checked.table.reading.lines():
+            typer.echo(f"{label + ':':<10}{text}")
+    rows, bad = len(checked.table), len(checked.inspection.bad)
+    typer.echo(f"Rows:     {rows:,}, of which {rows - bad:,} can be used")
+    typer.echo("\n".join(_describe_findings(checked)))
 
 
 def _describe_findings(checked: Checked) -> list[str]:

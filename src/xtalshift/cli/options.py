@@ -187,7 +187,7 @@ OverwriteTable = Annotated[
 ]
 
 Reading: TypeAlias = Mapping[str, object]
-"""Those options of `reads_table` or `reads_labels` that were given."""
+"""Those options of `reads_table`, `reads_targets` or `reads_labels` that were given."""
 
 
 def _reading(text: str, metavar: str, kind: Any = str) -> Any:
@@ -218,6 +218,9 @@ _READING_OPTIONS = {
 }
 
 
+_TASK_OPTIONS = {"task": Task, "class_order": ClassOrder}
+
+
 _LABEL_OPTIONS = {
     "target": Target,
     "id_col": IdCol,
@@ -232,6 +235,11 @@ _LABEL_OPTIONS = {
 def reads_table(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options of reading a table to a command, which gets those given as `reading`."""
     return _add_options(command, "reading", _READING_OPTIONS)
+
+
+def reads_targets(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options of reading a table with targets, which the command gets as `reading`."""
+    return _add_options(command, "reading", {**_READING_OPTIONS, **_TASK_OPTIONS})
 
 
 def reads_labels(command: Callable[..., None]) -> Callable[..., None]:

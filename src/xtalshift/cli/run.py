@@ -24,7 +24,7 @@ _SPLITS = "Splits"
 _CANDIDATES = "Candidates"
 
 
-@options.reads_table
+@options.reads_targets
 def run_command(
     table: options.Table = None,
     config: options.ConfigFile = None,

@@ -29,7 +29,7 @@ def _show_schemes(asked: bool) -> None:
     raise typer.Exit
 
 
-@options.reads_table
+@options.reads_targets
 def split_command(
     source: Annotated[str, typer.Argument(metavar="IN", help="File, or name of a data set.")],
     scheme: Annotated[str, typer.Option(help="Name of a scheme, see --schemes.", metavar="NAME")],

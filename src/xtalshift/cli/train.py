@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from xtalshift.methods import MethodSettings
 
 
-@options.reads_table
+@options.reads_targets
 def train_command(
     source: Annotated[str, typer.Argument(metavar="IN", help="File, or name of a data set.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the model.", metavar="MODEL")],
@@ -103,8 +103,6 @@ def train_command(
     weight_col: options.WeightCol = None,
     uncertainty_col: options.UncertaintyCol = None,
     unit: options.Unit = None,
-    task: options.Task = None,
-    class_order: options.ClassOrder = None,
     feature_cols: options.FeatureCols = None,
     features: options.Features = None,
     transform: options.Transform = None,
@@ -138,8 +136,8 @@ def train_command(
             "--features": features,
             "--transform": transform,
             "--bounds": bounds,
-            "--task": task,
-            "--class-order": class_order,
+            "--task": reading.get("task"),
+            "--class-order": reading.get("class_order"),
             "--fidelity-col": fidelity_col,
         }
         labels = {
@@ -169,8 +167,6 @@ def train_command(
             "data.weight_col": weight_col,
             "data.uncertainty_col": uncertainty_col,
             "data.unit": unit,
-            "data.task": task,
-            "data.class_order": class_order,
             "data.feature_cols": options.join_lists(feature_cols),
             "data.features": features,
             "data.transform": transform,

@@ -161,7 +161,7 @@ class Dataset:
         if targets is None:
             return cls(materials, **fields)
         values = np.asarray(targets)
-        if values.dtype.kind in "UTb" and fields.get("classes") is None:
+        if fields.get("classes") is None and _are_words(values):
             fields |= _of_words(values, fields.pop("ordered", False))
             values = fields.pop("targets")
         return cls(materials, values, **fields)
@@ -386,6 +386,19 @@ class Dataset:
             conditions=self.conditions,
             classes=self.classes,
         )
+
+
+def _are_words(values: npt.NDArray[Any]) -> bool:
+    """Return whether targets are booleans, or texts that are no numbers."""
+    if values.dtype.kind not in "UTOb":
+        return False
+    if values.dtype.kind == "b":
+        return True
+    try:
+        values.astype(np.float64)
+    except (ValueError, TypeError):
+        return any(isinstance(one, str) for one in values.tolist())
+    return False
 
 
 def _of_words(words: npt.NDArray[Any], ordered: bool) -> dict[str, Any]:  # noqa: FBT001

@@ -473,7 +473,8 @@ class Classifier(ClassifierMixin, Learner, ClassPredictor):
         self.classes_ = np.unique(np.asarray(y if classes is None else classes))
         if len(self.classes_) < 2:  # noqa: PLR2004
             raise ValueError(
-                f"all rows have one class, {self.classes_[0]!r}; a classifier needs at least 2"
+                f"all rows have one class, {self.classes_.tolist()[0]!r}; a classifier needs 2 or "
+                "more"
             )
         return self._read_targets(y)
 
@@ -482,7 +483,9 @@ class Classifier(ClassifierMixin, Learner, ClassPredictor):
         places = np.minimum(np.searchsorted(self.classes_, values), len(self.classes_) - 1)
         new = values[self.classes_[places] != values]
         if len(new):
-            raise ValueError(f"the class {new[0]!r} is unknown; known are {self.classes_.tolist()}")
+            raise ValueError(
+                f"the class {new.tolist()[0]!r} is unknown; known are {self.classes_.tolist()}"
+            )
         return places.astype(np.float64)
 
     def take_classes(self, data: FitData) -> None:
@@ -496,7 +499,7 @@ class Classifier(ClassifierMixin, Learner, ClassPredictor):
         told = [data.train.y] if target is None else [data.train.y, target.y[~np.isnan(target.y)]]
         self.present_ = np.unique(np.concatenate(told)).astype(np.int64)
         if len(self.present_) < 2:  # noqa: PLR2004
-            only = self.classes_[self.present_[0]]
+            only = self.classes_.tolist()[self.present_[0]]
             raise DataError(
                 f"all training rows have the class {only!r}; a classifier needs 2, so that other "
                 "rows of it must be found, or classes joined"

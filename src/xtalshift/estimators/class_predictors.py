@@ -16,12 +16,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from xtalshift.errors import ModelFormatError
-from xtalshift.estimators.lightgbm_text import read_trees
+from xtalshift.estimators.packed_trees import pack_trees, unpack_trees
 from xtalshift.estimators.predictors import OBJECTIVES, PREDICT_ROWS, Arrays, Learned
 from xtalshift.estimators.tree_sum import TreeSum
 from xtalshift.featurize.scale import SCALER, FeatureScaler
 from xtalshift.rowwise import in_blocks, in_pieces
-from xtalshift.saved_arrays import TEXT, Layout, SavedArray, Schema, check_arrays, read_text
+from xtalshift.saved_arrays import TEXT, Layout, SavedArray, Schema, check_arrays
 
 FloatArray = NDArray[np.float64]
 _MOST = 1000
@@ -199,7 +199,7 @@ class LogisticClassPredictor(ClassPredictor):
 
 
 class TreesPerClass:
-    """Trees of several classes as arrays: one text each; two classes need one text."""
+    """Trees of several classes as arrays: one sum each; two classes need one text."""
 
     @staticmethod
     def schema(found: Layout) -> Schema:
@@ -210,10 +210,7 @@ class TreesPerClass:
     @staticmethod
     def state(sums: Sequence[TreeSum]) -> Arrays:
         """Return the texts as arrays."""
-        return {
-            f"booster{number}": np.frombuffer(one.text.encode(), dtype=np.uint8)
-            for number, one in enumerate(sums)
-        }
+        return {f"booster{number}": pack_trees(one) for number, one in enumerate(sums)}
 
     @staticmethod
     def read(state: Arrays, n_classes: int, at_once: int = 100) -> list[TreeSum]:
@@ -228,13 +225,11 @@ class TreesPerClass:
         wanted = 1 if n_classes == 2 else n_classes  # noqa: PLR2004
         if len(names) != wanted:
             raise ModelFormatError(f"{len(names)} sums of trees for {n_classes} classes")
-        sums, widths = [], set()
-        for number in range(wanted):
-            text = read_text(f"booster{number}", state[f"booster{number}"])
-            trees = read_trees(text, OBJECTIVES["squared"])
-            widths.add(trees.n_features)
-            sums.append(TreeSum(text, trees, at_once=at_once))
-        if len(widths) > 1:
+        sums = [
+            unpack_trees(name, state[name], OBJECTIVES["squared"], at_once=at_once)
+            for name in (f"booster{number}" for number in range(wanted))
+        ]
+        if len({one.trees.n_features for one in sums}) > 1:
             raise ModelFormatError("the trees of the classes take different features")
         return sums
 

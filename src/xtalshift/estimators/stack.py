@@ -654,9 +654,9 @@ def mixture_weights(
 
     They minimise ``-mean_i log sum_k w_k p_ki`` over ``w_k >= 0`` with the sum 1, where ``p_ki`` is
     the probability that member k gives to the class of row i: a convex problem, solved by the EM
-    algorithm for the shares of a mixture (Redner and Walker, SIAM Rev. 26, 195, 1984), ``w_k <- w_k
-    mean_i p_ki / sum_j w_j p_ji``. At any step the loss is at most ``log max_k mean_i p_ki / sum_j
-    w_j p_ji`` above the smallest one, which tells when to stop.
+    algorithm for the shares of a mixture (Dempster, Laird and Rubin, J. R. Stat. Soc. B 39, 1,
+    1977), ``w_k <- w_k mean_i p_ki / sum_j w_j p_ji``. At any step the loss is at most
+    ``log max_k mean_i p_ki / sum_j w_j p_ji`` above the smallest one, which tells when to stop.
 
     Parameters
     ----------

@@ -130,6 +130,7 @@ class PredictionCounts:
         """Return the error that the first bad row is, with a message."""
         error = FormulaError(message)
         error.row = self.first_row
+        error.remedy = self.first.rpartition("; ")[2] if "; " in self.first else None
         return error
 
 

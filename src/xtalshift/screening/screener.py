@@ -25,6 +25,7 @@ from xtalshift.data.materials import Materials
 from xtalshift.data.sources import STRUCTURE_COLUMN, pack_table
 from xtalshift.errors import XtalshiftError
 from xtalshift.metrics.pareto import nondominated
+from xtalshift.model.class_predictions import ClassPredictions
 from xtalshift.model.predictions import Predictions
 from xtalshift.screening.closer_look import CloserLook, admit_all
 from xtalshift.screening.inputs import Block
@@ -304,7 +305,8 @@ class Screener:
         )
         found = self.predictor.predict_materials(materials)
         columns = found.columns()
-        ranks = chances(found, top) if top is not None and isinstance(found, Predictions) else {}
+        single = isinstance(found, Predictions | ClassPredictions)
+        ranks = chances(found, top) if top is not None and single else {}
         if not fresh.all():
             columns, ranks = (
                 {name: _spread(values, name, fresh) for name, values in part.items()}

@@ -89,12 +89,13 @@ class AdaptRequest(TableRequest):
 
 @dataclass(frozen=True)
 class Inputs:
-    """The files of a job, or names of data sets."""
+    """Files in the folder of a job, where its process runs, or names of data sets; and a model."""
 
     table: str
     candidates: str | None = None
     source: str | None = None
     model: str | None = None
+    """Folder of the model."""
 
 
 @dataclass(frozen=True)
@@ -190,7 +191,7 @@ def _train(asked: TrainRequest, inputs: Inputs, folder: Path, progress: Progress
     from xtalshift.jobs.train import method_to_save, train
     from xtalshift.model import save_model
 
-    config = _run_config(asked, inputs)
+    config = _one_target(_run_config(asked, inputs))
     checkpoint = folder / "checkpoint"
     trained = train(
         config,
@@ -202,6 +203,22 @@ def _train(asked: TrainRequest, inputs: Inputs, folder: Path, progress: Progress
     save_model(trained.model, folder / RESULT / MODEL)
     checkpoint.unlink(missing_ok=True)
     return _figures(trained)
+
+
+def _one_target(config: RunConfig) -> RunConfig:
+    """Return settings with the name of their one target.
+
+    Raises
+    ------
+    UsageError
+        If they name several.
+    """
+    from xtalshift.data.several import settings_of_targets
+
+    targets = settings_of_targets(config.data)
+    if len(targets) > 1:
+        raise UsageError(f"a job has one target; submit one for each of {', '.join(targets)}")
+    return config.model_copy(update={"data": next(iter(targets.values()))})
 
 
 def _adapt_settings(asked: AdaptRequest, inputs: Inputs) -> tuple[DataConfig, Any]:
@@ -244,7 +261,7 @@ def _run(asked: RunRequest, inputs: Inputs, folder: Path, progress: Progress) ->
     from xtalshift.jobs.run import run
     from xtalshift.report import build_run_report, write_report
 
-    config, out = _run_config(asked, inputs), folder / RESULT
+    config, out = _one_target(_run_config(asked, inputs)), folder / RESULT
     results = run(config, out, make_executor(workers=config.threads), progress=progress)
     report = build_run_report(out)
     write_report(out, report)

@@ -99,7 +99,7 @@ class JobDesk:
     def _input(
         self, role: str, named: str | None, sent: UploadFile | None, folder: Path
     ) -> str | None:
-        """Return the path of a table in the folder of a job, or the name of a data set."""
+        """Return the name of a table in the folder of a job, or of a data set."""
         if sent is not None:
             name = sent.filename or ""
             path = folder / _file_name(role, name)
@@ -107,14 +107,14 @@ class JobDesk:
                 raise no_room()
             with path.open("wb") as file:
                 shutil.copyfileobj(sent.file, file)
-            return str(path)
+            return path.name
         if named is None:
             return None
         known = {one.id: one for one in self._tables.all()}
         if named in known:
             path = folder / _file_name(role, known[named].name)
             os.link(self._tables.path(named), path)  # it stays when the table is deleted
-            return str(path)
+            return path.name
         if named in list_datasets():
             return named
         hint = near_miss(named[:100], list_datasets())

@@ -79,6 +79,7 @@ class JobRunner:
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
+                cwd=folder,  # messages and results name its files, not their places
                 start_new_session=True,
                 env={**os.environ, "XTALSHIFT_CELLS_NAME_FILES": "no"},
             )

@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from threading import Lock
+from typing import NamedTuple
 
 from xtalshift.data.writers import is_model
 from xtalshift.errors import NotFoundError
@@ -16,6 +17,22 @@ MOST_LOADED = 8
 """Models that are kept in memory."""
 
 
+class _Version(NamedTuple):
+    """Which model a folder holds."""
+
+    folder: Path
+    written: int
+    file: int
+
+
+def _version(folder: Path) -> _Version | None:
+    try:
+        state = (folder / "model.json").stat()
+    except OSError:  # deleted
+        return None
+    return _Version(folder, state.st_mtime_ns, state.st_ino)
+
+
 class Shelf:
     """Models by name. A name is looked up among those that there are, and is never a path."""
 
@@ -24,7 +41,7 @@ class Shelf:
     ) -> None:
         self._folder = folder
         self._trained = trained
-        self._loaded: OrderedDict[str, tuple[tuple[object, ...], FittedModel]] = OrderedDict()
+        self._loaded: OrderedDict[str, tuple[_Version, FittedModel]] = OrderedDict()
         self._lock = Lock()
 
     def folders(self) -> dict[str, Path]:
@@ -61,12 +78,14 @@ class Shelf:
         ModelFormatError
             If it cannot be read.
         """
-        folder = self.folder(name)
-        state = (folder / "model.json").stat()
-        version = (folder, state.st_mtime_ns, state.st_ino)
         with self._lock:
-            if name not in self._loaded or self._loaded[name][0] != version:
-                self._loaded[name] = (version, load_model(folder))
+            known = self._loaded.get(name)
+            if known is None or known[0] != _version(known[0].folder):
+                folder = self.folder(name)
+                version = _version(folder)
+                model = load_model(folder)
+                assert version is not None
+                self._loaded[name] = (version, model)
             self._loaded.move_to_end(name)
             while len(self._loaded) > MOST_LOADED:
                 self._loaded.popitem(last=False)

@@ -99,6 +99,8 @@ def predict_formulas(model: FittedModel, asked: PredictRequest) -> Predictions:
         row = int(bad[0])
         error = FormulaError(f"row {row + 1}: {found.formula[row]}: {found.reason[row]}")
         error.row, error.value = row + 1, str(found.formula[row])
+        cause, _, remedy = str(found.reason[row]).rpartition("; ")
+        error.remedy = remedy if cause else None
         raise error
     return found
 

@@ -15,6 +15,8 @@ from xtalshift.web.app import create_app
 from xtalshift.web.settings import ServeConfig
 
 _BACKLOG = 256
+_CONNECTIONS, _IDLE = 1000, 60
+"""Most connections at once, and the seconds for which one may be idle."""
 _SECONDS = 10
 """Time that requests have to end when the server is stopped."""
 
@@ -47,6 +49,8 @@ def serve(
             server_header=False,
             proxy_headers=False,
             timeout_graceful_shutdown=_SECONDS,
+            timeout_keep_alive=_IDLE,
+            limit_concurrency=_CONNECTIONS,
             backlog=_BACKLOG,
         )
         ready(f"http://{f'[{host}]' if ':' in host else host}:{port}")
@@ -55,10 +59,18 @@ def serve(
 
 def _listen(config: ServeConfig) -> socket.socket:
     family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+    # only of sockets that say they are TCP does asyncio send each part at once; else every answer
+    # would wait 40 ms for a receipt
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
-        return socket.create_server((config.host, config.port), family=family, backlog=_BACKLOG)
+        if os.name == "posix":
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((config.host, config.port))
+        listener.listen(_BACKLOG)
     except OSError as error:
+        listener.close()
         raise ConfigError(
             f"cannot listen at {config.host}, port {config.port}: {error.strerror or error}; "
             "choose another --port"
         ) from error
+    return listener

@@ -1,4 +1,4 @@
-"""The process of a job: ``python -m xtalshift.web.work FOLDER STORE``.
+"""The process of a job: ``python -m xtalshift.web.work FOLDER STORE``, run in FOLDER.
 
 It ends with the server: its standard input is a pipe that the server holds.
 """

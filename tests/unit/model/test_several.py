@@ -12,7 +12,13 @@ import torch
 from integration.tables import make_rows
 from xtalshift.data import Dataset, clean_table, read_targets
 from xtalshift.errors import ConfigError, DataError, ModelFormatError
-from xtalshift.estimators import IRNetRegressor
+from xtalshift.estimators import (
+    IRNetRegressor,
+    NeighborsRegressor,
+    RidgeRegressor,
+    StackRegressor,
+)
+from xtalshift.estimators.stack import Member
 from xtalshift.featurize import CompositionFeaturizer
 from xtalshift.methods import MethodSettings, build_method
 from xtalshift.model import FittedModels, fit, fit_several, load_model, load_models
@@ -271,3 +277,42 @@ def test_a_joint_method_refuses_weights(tables):
     weighted = {name: replace(table, weights=np.ones(len(table))) for name, table in tables.items()}
     with pytest.raises(ConfigError, match="counts all known values the same"):
         fit_several(weighted, "multi-task", settings=MethodSettings.from_dict(QUICK))
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        "ridge",
+        "multi-task",
+        StackRegressor(
+            [Member("ridge", RidgeRegressor()), Member("near", NeighborsRegressor())],
+            random_state=0,
+        ),
+    ],
+    ids=["ridge", "multi-task", "stack"],
+)
+def test_joint_rows_are_of_the_same_materials(tables, method):
+    models = fit_several(tables, method, settings=MethodSettings.from_dict(QUICK))
+    gap, bulk = models.joint_rows.T
+    assert len(gap) >= 40
+    assert len(set(gap)) == len(set(bulk)) == len(gap)
+    np.testing.assert_array_equal(
+        models["gap"].calibration.X[gap], models["bulk"].calibration.X[bulk]
+    )
+
+
+def test_rows_of_one_material_that_are_kept_are_told_apart_by_their_numbers():
+    formulas = [f"{name}{n}" for name in ("Fe2O", "NaCl", "MgO") for n in range(1, 9)] * 2
+    values = np.arange(48.0)
+    whole = Dataset.of(formulas, values), Dataset.of(formulas, values**2)
+    own = {
+        name: clean_table(table, duplicates="keep")
+        for name, table in zip(("a", "b"), whole, strict=True)
+    }
+    own["b"] = own["b"].take(np.arange(48) % 4 != 1)
+    models = fit_several(own, "ridge")
+    a, b = models.joint_rows.T
+    assert len(a) == 36
+    np.testing.assert_array_equal(
+        own["a"].row_numbers[np.sort(a)], own["b"].row_numbers[np.sort(b)]
+    )

@@ -14,10 +14,11 @@ import pytest
 
 from unit.web.conftest import AppClient, open_client
 from xtalshift.data import read_table
+from xtalshift.errors import UsageError
 from xtalshift.jobs.run_settings import RunConfig
 from xtalshift.model import fit, load_model
 from xtalshift.web.job_events import EventLog, read_events
-from xtalshift.web.job_kinds import RESUMED
+from xtalshift.web.job_kinds import RESUMED, Inputs, TrainRequest, _one_target, _run_config
 from xtalshift.web.job_routes import _file_name
 from xtalshift.web.job_store import OUTCOME, RESULT, JobStore
 
@@ -89,9 +90,10 @@ def test_data_sets_are_listed(client):
     assert (found["ricci_seebeck"]["target"], found["ricci_seebeck"]["rows"]) == ("S_p", 47737)
 
 
-def test_check_says_what_the_command_says_and_tells_its_progress(client, table):
+def test_check_says_what_the_command_says_and_tells_its_progress(client, table, tmp_path):
     job = submit(client, "check", table=send(client, table), target="gap", unit="eV")
     events = events_of(client.get(f"{JOBS}/{job['id']}/events").text)
+    assert str(tmp_path) not in json.dumps(events)
     assert (events[-1][1], events[-1][2]["state"]) == ("state", "done")
     last = {"Last-Event-ID": str(events[-1][0])}
     rest = events_of(client.get(f"{JOBS}/{job['id']}/events", headers=last).text)
@@ -153,8 +155,8 @@ def test_a_table_can_be_a_part_of_the_request(client, table):
     assert found.status_code == 202
     done = wait_for(client, found.json(), "done")
     assert (done["asked"], done["result"]["rows"]) == ({"target": "gap"}, 60)
-    wrong = client.post(f"{JOBS}/check", files={"tabel": ("gaps.csv", b"x")})
-    assert (wrong.status_code, "part 'tabel' of the form is unknown" in wrong.text) == (422, True)
+    wrong = client.post(f"{JOBS}/check", files={"tables": ("gaps.csv", b"x")})
+    assert (wrong.status_code, "part 'tables' of the form is unknown" in wrong.text) == (422, True)
 
 
 def test_adapt_takes_a_model_and_labels(client, table, tmp_path):
@@ -236,6 +238,15 @@ def test_every_setting_that_may_name_a_file_is_known():
     }
     known = refused | checked | columns | of_methods
     assert set(texts(RunConfig)) - known == set()
+
+
+def test_a_job_has_one_target(table):
+    asked = TrainRequest(target="gap,temperature")
+    config = _run_config(asked, Inputs(str(table)))
+    with pytest.raises(UsageError, match="submit one for each of gap, temperature"):
+        _one_target(config)
+    one = _run_config(TrainRequest(target='"gap"'), Inputs(str(table)))
+    assert _one_target(one).data.target == "gap"
 
 
 def test_a_job_that_runs_can_be_cancelled(client, tmp_path):

@@ -151,6 +151,7 @@ def test_a_strict_error_names_row_and_value(client):
     sent = {"Content-Type": "text/csv"}
     found = client.post(f"{PREDICT}?strict=true", content="formula\nGaN\nXx\n", headers=sent)
     assert (found.json()["row"], found.json()["title"]) == (2, "FormulaError")
+    assert problem["remedy"] == found.json()["remedy"] == "use IUPAC symbols"
 
 
 def test_a_message_tells_no_path_of_the_server(client, tmp_path):

@@ -263,7 +263,7 @@ def draw_confusion(report: ClassReport) -> list[Panel | None]:
             yaxis={"type": "category", "autorange": "reversed", "showgrid": False},
             annotations=notes,
         )
-        panels.append(Panel(_title(part), f"{part.n:,} rows", [trace], layout))
+        panels.append(Panel(_title(part), f"{part.n:,} rows of all seeds", [trace], layout))
     return panels
 
 

@@ -79,7 +79,9 @@ def test_the_evaluation_is_that_of_the_recipe_and_of_the_same_table(name):
     for one in found.held_out:
         assert one.scheme == recipe.splits[one.split]["scheme"]
         assert one.role == ("id" if one.scheme == "random" else "ood")
-        assert one.mae < one.dummy_mae
+    for split in recipe.splits:  # on one cluster a model may be worse than the mean
+        folds = found.of(split)
+        assert sum(one.mae for one in folds) < sum(one.dummy_mae for one in folds)
     (random,) = found.of("random")
     assert abs(random.coverage_90 - 0.9) < 0.02
     assert random.n_train + random.n_test == found.materials

@@ -1,0 +1,67 @@
+"""Train and predict classes at the prompt: what is printed, what is written, what is refused."""
+
+import pandas as pd
+import pytest
+
+from integration.tables import make_rows
+
+
+@pytest.fixture(scope="module")
+def kinds(tmp_path_factory):
+    path = tmp_path_factory.mktemp("kinds") / "kinds.csv"
+    rows = [(formula, "low" if gap < 7 else "high") for _, formula, gap, _ in make_rows(120)]
+    pd.DataFrame(rows, columns=["formula", "kind"]).to_csv(path, index=False)
+    return path
+
+
+@pytest.fixture
+def model(kinds, tmp_path, xtalshift):
+    out = tmp_path / "model"
+    done = xtalshift("train", kinds, "--target", "kind", "--method", "ridge", "-o", out)
+    assert done.code == 0, done.err
+    assert "kind: read as 2 classes (high, low), because it has 2 words (120 rows)" in done.err
+    assert "classification: high " in done.err
+    assert "Classes: high, low" in done.out
+    assert "ridge: validation log loss " in done.out
+    assert "of that of the shares of the classes), balanced accuracy " in done.out
+    assert "Probabilities and prediction sets: calibrated on 120 rows" in done.out
+    return out
+
+
+def test_predict_writes_probabilities_and_sets(model, tmp_path, xtalshift):
+    table, out = tmp_path / "in.csv", tmp_path / "out.csv"
+    table.write_text("formula,note\nNaCl,a\nXx,b\n")
+    done = xtalshift("predict", model, table, "-o", out)
+    assert done.code == 0, done.err
+    found = pd.read_csv(out, keep_default_na=False)
+    assert found["status"].tolist() == ["ok", "error"]
+    assert found["note"].tolist() == ["a", "b"]
+    row = found.iloc[0]
+    likely = float(row["probability_high"]), float(row["probability_low"])
+    assert sum(likely) == pytest.approx(1)
+    assert row["prediction"] == ("high", "low")[likely[1] > likely[0]]
+    assert set(row["prediction_set"].split("|")) <= {"high", "low"}
+    assert found["prediction"][1] == ""
+
+
+def test_ordered_classes_and_what_is_refused(kinds, model, tmp_path, xtalshift):
+    out = tmp_path / "ordinal"
+    done = xtalshift(
+        "train", kinds, "--target", "kind", "--class-order", "low,high", "--method", "ridge",
+        "--intervals", "none", "-o", out,
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    assert "Classes: low < high" in done.out
+    refused = {
+        ("train", kinds, "--target", "kind", "--method", "svr", "-o", tmp_path / "x"):
+            "svr is for regression; for classes use: dummy",
+        ("train", kinds, "--target", "kind", "--task", "ordinal", "-o", tmp_path / "x"):
+            "--class-order a,b,c",
+        ("adapt", model, kinds, "-o", tmp_path / "x"): "only models of numbers can be adapted",
+        ("suggest", model, kinds, "-n", "2", "-o", tmp_path / "x.csv"):
+            "works with numbers only",
+    }  # fmt: skip
+    for command, why in refused.items():
+        done = xtalshift(*command)
+        assert done.code == 1, command
+        assert why in done.err

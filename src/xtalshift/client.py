@@ -116,8 +116,13 @@ class Client:
         Raises
         ------
         XtalshiftError
-            As the command.
+            As the command; `DataError` for one text, which is no list of formulas.
         """
+        if isinstance(formulas, str):
+            raise errors.DataError(
+                f"{formulas[:60]!r} is no list of formulas; for one formula write [formula], for "
+                "a file predict_file"
+            )
         import pandas as pd
 
         asked = {"formulas": list(formulas), "level": level, "explain": explain}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -15,6 +15,7 @@ from xtalshift.data.files import list_names
 from xtalshift.data.intake import MAX_EXAMPLES, Example, Finding
 from xtalshift.data.numbers import BLANKS, NumberColumn, cause_of
 from xtalshift.errors import ConfigError, DataError
+from xtalshift.registry import near_miss
 
 if TYPE_CHECKING:
     from xtalshift.data.dataset import Dataset
@@ -33,6 +34,8 @@ _FEW_NUMBERS = 10
 _PER_CLASS = 2
 """Rows per word, on average, from which a column of words is one of classes."""
 _MOSTLY = 0.5
+_MANY = 0.1
+"""Share of rows outside of a given order from which it is taken for incomplete."""
 TIE = "classes tie within a material"
 NOT_CLASSES = "read as numbers"
 _BINARY = frozenset({0.0, 1.0})
@@ -111,13 +114,65 @@ def read_classes(
         unknown = usable & ~np.isin(texts, list(order))
         problems[unknown] = [f"not in the class order: {text[:40]!r}" for text in texts[unknown]]
         usable &= ~unknown
+        _check_order(name, order, texts, usable, unknown)
     names = _sort_names(name, texts[usable], order, ordered=task == "ordinal")
     codes = np.full(len(texts), np.nan)
     places = {text: place for place, text in enumerate(names)}
     codes[usable] = [places[text] for text in texts[usable]]
     ordered = task == "ordinal"
-    findings = [_decided(name, codes, names, ordered=ordered, why=why), *merged]
+    findings = [
+        _decided(name, codes, names, ordered=ordered, why=why),
+        *merged,
+        *_numbers_among_words(name, texts, usable),
+    ]
     return ClassColumn(codes, problems, names, ordered, tuple(findings))
+
+
+def _check_order(
+    name: str,
+    order: Sequence[str],
+    texts: ObjectArray,
+    usable: npt.NDArray[np.bool_],
+    unknown: npt.NDArray[np.bool_],
+) -> None:
+    """Raise `DataError` if the given order lacks a class, or misspells one."""
+    if not unknown.any():
+        return
+    absent = [one for one in order if one not in set(texts[usable])]
+    others = Counter(texts[unknown].tolist())
+    if absent:
+        raise DataError(
+            f"no row of {name!r} has the class {absent[0]!r} of --class-order"
+            f"{near_miss(absent[0], others)}. Classes that it does not name: {list_names(others)}"
+        )
+    missing, count = others.most_common(1)[0]
+    if count > 1 and unknown.sum() >= _MANY * (usable | unknown).sum():
+        row = int(np.flatnonzero(unknown & (texts == missing))[0]) + 1
+        raise DataError(
+            f"--class-order lacks the class {missing!r}, which {count:,} rows of {name!r} have "
+            f"(the first is row {row}); add it to the order"
+        )
+
+
+def _numbers_among_words(
+    name: str, texts: ObjectArray, usable: npt.NDArray[np.bool_]
+) -> Iterator[Finding]:
+    """Say that some cells of a column of words are numbers."""
+    rows = np.flatnonzero(usable)
+    numeric = np.array([_is_number(text) for text in texts[rows]], dtype=np.bool_)
+    if not numeric.any() or numeric.all():
+        return
+    examples = tuple(
+        Example(row + 1, "", str(texts[row]), "") for row in rows[numeric][:MAX_EXAMPLES].tolist()
+    )
+    yield Finding(
+        f"{name}: numbers among words, each read as a class",
+        int(numeric.sum()),
+        examples,
+        "If they are values of something else, leave their cells blank, or name another column "
+        "(--target)",
+        warns=True,
+    )
 
 
 def _sort_names(
@@ -180,7 +235,9 @@ def _why_classes(cells: pd.Series, numbers: NumberColumn) -> str:
     texts, blank = _labels(cells, numbers)
     distinct = len({text.casefold() for text in texts[~blank]})
     few = distinct * _PER_CLASS <= (~blank).sum()
-    return f"it has {distinct} words" if few else ""
+    if not few:
+        return ""
+    return f"it has {distinct} words" if distinct > 1 else "it has words"
 
 
 def _labels(cells: pd.Series, numbers: NumberColumn) -> tuple[ObjectArray, npt.NDArray[np.bool_]]:
@@ -229,8 +286,12 @@ def _decided(
         if (codes == place).any()
     )
     remedy = _AGAIN if _TWO_NUMBERS in why else ""
-    kind = f"{name}: read as {len(classes)} {what}" + (f", because {why}" if why else "")
-    return Finding(kind, int(np.isfinite(codes).sum()), examples, remedy)
+    if len(classes) == 1:
+        what = f"one class ({classes[0]}), from which nothing can be learned"
+    else:
+        what = f"{len(classes)} {what}"
+    kind = f"{name}: read as {what}" + (f", because {why}" if why else "")
+    return Finding(kind, int(np.isfinite(codes).sum()), examples, remedy, warns=len(classes) == 1)
 
 
 def _more(classes: Sequence[str]) -> str:
@@ -258,14 +319,19 @@ def class_findings(table: Dataset, good: IntArray) -> tuple[Finding, ...]:
         Example(
             int(table.row_numbers[rows[codes == place][0]]),
             "",
-            f"{table.classes[place]}: {counts[place]} rows",
-            "",
+            f"{table.classes[place]}: {counts[place]} {'row' if counts[place] == 1 else 'rows'}",
+            near_miss(table.classes[place], _others(table.classes, place)).strip(" ()"),
         )
         for place in rare[:MAX_EXAMPLES]
     )
     kind = f"{table.target_name or 'target'}: classes with fewer than {FEW_ROWS} rows"
     remedy = "Their probabilities are little more than guesses; join them or measure more"
     return (Finding(kind, int(counts[rare].sum()), examples, remedy),)
+
+
+def _others(classes: Sequence[str], place: int) -> tuple[str, ...]:
+    """Return the classes without one."""
+    return (*classes[:place], *classes[place + 1 :])
 
 
 @dataclass(frozen=True, eq=False)

@@ -285,6 +285,11 @@ def _labels(model: FittedModel | FittedClassifier, data: DataConfig, progress: P
         made["class_order"] = model.classes if model.ordered else ()
     if data.target is None and has_column(data, card.target_name):
         made["target"] = card.target_name
+    elif data.target is None and isinstance(model, FittedClassifier):
+        raise DataError(
+            f"{data.dataset} has no column {card.target_name!r}, whose classes the model predicts; "
+            "name the column of the classes (--target)"
+        )
     if path.is_file():
         made["formula_col"] = prefer_column(path, data, card.formula_col).formula_col
     read = data.model_copy(update=made)

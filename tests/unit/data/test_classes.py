@@ -192,3 +192,23 @@ def test_classes_have_no_uncertainties():
     data = Dataset.of(FORMULAS[:4], ["a", "b", "a", "b"], noise=np.ones(4))
     with pytest.raises(ConfigError, match="no uncertainties"):
         clean_table(data)
+
+
+def test_a_class_order_that_lacks_or_misspells_a_class_is_refused():
+    cells = ["low", "high", "middle", "low", "high", "middle"]
+    with pytest.raises(DataError, match=r"has the class 'hihg'.*did you mean 'high'"):
+        read(cells, order=("low", "middle", "hihg"))
+    with pytest.raises(DataError, match=r"lacks the class 'middle', which 2 rows.*row 3"):
+        read(cells, order=("low", "high"))
+
+
+def test_numbers_among_words_are_said():
+    found = read(["metal"] * 6 + ["salt"] * 6 + ["0.5", "0.5"])
+    (said,) = [one for one in found.findings if "numbers among words" in one.kind]
+    assert (said.count, said.warns, said.examples[0].row) == (2, True, 13)
+
+
+def test_one_class_is_a_warning():
+    (said,) = read(["metal"] * 6, "classification").findings
+    assert said.kind == "kind: read as one class (metal), from which nothing can be learned"
+    assert said.warns

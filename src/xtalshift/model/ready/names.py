@@ -33,7 +33,8 @@ def model_folder(model: Path | str) -> Path:
             f"the ready model {text!r} does not come with the package: {recipe.not_shipped}. Build "
             f"it with `xtalshift models train {text}`, which writes the folder {text}/"
         )
+    shipped = [name for name in all_names() if is_shipped(get_recipe(name))]
     raise ModelFormatError(
         f"there is neither a folder nor a ready model named {text!r}{like(text)}. Name the folder "
-        f"that `xtalshift train` wrote, or a ready model: {', '.join(all_names())}"
+        f"that `xtalshift train` wrote, or a ready model: {', '.join(shipped)}"
     )

@@ -1,5 +1,7 @@
 """Train and predict classes at the prompt: what is printed, what is written, what is refused."""
 
+import json
+
 import pandas as pd
 import pytest
 
@@ -57,7 +59,8 @@ def test_ordered_classes_and_what_is_refused(kinds, model, tmp_path, xtalshift):
             "svr is for regression; for classes use: dummy",
         ("train", kinds, "--target", "kind", "--task", "ordinal", "-o", tmp_path / "x"):
             "--class-order a,b,c",
-        ("adapt", model, kinds, "-o", tmp_path / "x"): "only models of numbers can be adapted",
+        ("adapt", model, kinds, "-o", tmp_path / "x", "--method", "fine-tune"):
+            "method 'fine-tune' is for models of numbers",
         ("suggest", model, kinds, "-n", "2", "-o", tmp_path / "x.csv"):
             "works with numbers only",
     }  # fmt: skip
@@ -65,3 +68,28 @@ def test_ordered_classes_and_what_is_refused(kinds, model, tmp_path, xtalshift):
         done = xtalshift(*command)
         assert done.code == 1, command
         assert why in done.err
+
+
+def test_adapt_to_labels_of_a_new_region(kinds, model, tmp_path, xtalshift):
+    known = pd.read_csv(kinds)
+    known["formula"] = [f"{name}Se7" for name in known["formula"]]
+    known["kind"] = known["kind"].map({"low": "high", "high": "low"})
+    table, out = tmp_path / "labels.csv", tmp_path / "adapted"
+    known[:60].to_csv(table, index=False)
+    done = xtalshift("adapt", model, table, "-o", out)
+    assert done.code == 0, done.err
+    assert "auto: 59 target rows, " in done.out
+    assert "Log loss on 59 labels, each held out in turn: " in done.out
+    assert "(the shares of the classes of the other labels: " in done.out
+    assert "Probabilities and prediction sets: calibrated on 59 " in done.out
+    said = json.loads((out / "model.json").read_text())["card"]["provenance"]["cross_fit"]
+    assert said["after"] < said["before"]
+    others = known[60:].drop(columns="kind").reset_index(drop=True)
+    others.to_csv(table, index=False)
+    right = []
+    for one in (model, out):
+        done = xtalshift("predict", one, table, "-o", tmp_path / f"{one.name}.csv")
+        assert done.code == 0, done.err
+        found = pd.read_csv(tmp_path / f"{one.name}.csv")
+        right.append((found["prediction"].to_numpy() == known["kind"][60:].to_numpy()).mean())
+    assert right[1] > right[0]

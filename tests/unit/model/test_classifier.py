@@ -198,8 +198,6 @@ def test_a_table_predictor_adds_the_columns(tmp_path):
     model = xs.fit(table(), "ridge", features="fractions", intervals=NONE)
     frame = TablePredictor(model).predict(pd.DataFrame({"formula": ["NaCl", "?"]}), "t")
     assert frame["prediction"].tolist() == ["second", ""]
-    with pytest.raises(ConfigError, match="works with numbers only"):
-        _ = TablePredictor(model).numbers
 
 
 def labels_of(turned):

@@ -41,6 +41,8 @@ class Candidates:
     """Shape (n, d). Positions of the candidates, such as standardised features."""
     known: ArrayLike | None = None
     """Shape (m, d). Positions of the measured materials."""
+    probabilities: ArrayLike | None = None
+    """Shape (n, k). Their probabilities of k classes."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,8 @@ class Aim:
     """Values within it are wanted."""
     level: float = LEVEL
     """Level of the intervals whose bounds ``ucb`` compares."""
+    of_class: int | None = None
+    """Number of the wanted class."""
 
 
 ScoreFunction = Callable[[Candidates, Aim, np.random.Generator], FloatArray]
@@ -95,6 +99,8 @@ RULES: Registry[Rule] = Registry("rule")
 _MEANING = {
     "mean": "predictions",
     "distribution": "predictive distributions: use a model with intervals",
+    "probabilities": "probabilities of classes: use a model of classes",
+    "of_class": "the wanted class (--class NAME)",
     "points": "positions of the candidates",
     "best": "the best value measured so far",
     "target": "the wanted value",
@@ -181,6 +187,29 @@ def _ucb(given: Candidates, aim: Aim, _rng: np.random.Generator) -> FloatArray:
     found = _distribution(given)
     lower, upper = found.interval(aim.level)
     return upper if sign_of(aim.direction, "direction") > 0 else -lower
+
+
+@register_rule("entropy", needs=("probabilities",))
+def _entropy(given: Candidates, _aim: Aim, _rng: np.random.Generator) -> FloatArray:
+    """Look where the class is least certain: entropy of the probabilities."""
+    (found,) = _present(given.probabilities)
+    p = np.asarray(found, dtype=np.float64)
+    return np.asarray(-np.sum(p * np.log(np.where(p > 0, p, 1.0)), axis=1))
+
+
+@register_rule("margin", needs=("probabilities",))
+def _margin(given: Candidates, _aim: Aim, _rng: np.random.Generator) -> FloatArray:
+    """Look where two classes compete: 1 less the lead of the most probable one."""
+    (found,) = _present(given.probabilities)
+    second, first = np.sort(np.asarray(found, dtype=np.float64), axis=1)[:, -2:].T
+    return np.asarray(1 - (first - second))
+
+
+@register_rule("class-probability", needs=("probabilities", "of_class"), diversity=0.0)
+def _class_probability(given: Candidates, aim: Aim, _rng: np.random.Generator) -> FloatArray:
+    """Look for a class: its probability."""
+    found, (number,) = _present(given.probabilities)[0], _present(aim.of_class)
+    return np.asarray(found, dtype=np.float64)[:, number]
 
 
 @register_rule("random", diversity=0.0)

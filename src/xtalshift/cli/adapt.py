@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from xtalshift.cal.adaptation import AdaptConfig
     from xtalshift.data.settings import DataConfig
     from xtalshift.jobs.adapt import Adapted
-    from xtalshift.model import FittedModel
+    from xtalshift.model import FittedClassifier, FittedModel
     from xtalshift.model.label_judges import CrossFit
 
 
@@ -105,7 +105,7 @@ def adapt_command(
 
 
 def adapt_to_file(
-    model: FittedModel,
+    model: FittedModel | FittedClassifier,
     rows: DataConfig,
     out: Path,
     config: AdaptConfig | None = None,
@@ -157,7 +157,7 @@ def _adapt_several(
 
     cores, progress = threads or count_cores(), make_progress()
 
-    def one(start: FittedModel, own: DataConfig) -> Adapted:
+    def one(start: FittedModel, own: DataConfig) -> Adapted[FittedModel]:
         replay = None if source is None else source_like(own, source, own.target)
         return adapt(
             start,
@@ -180,15 +180,22 @@ def _adapt_several(
     typer.echo(f"Models: {out}")
 
 
-def _say_adapted(adapted: Adapted, config: AdaptConfig | None) -> None:
+def _say_adapted(adapted: Adapted[Any], config: AdaptConfig | None) -> None:
     """Print what became of a model."""
+    from xtalshift.model import FittedClassifier
+
     method = "auto" if config is None else config.method
     typer.echo(
         f"{method}: {adapted.n_target:,} target rows"
         + (f", {adapted.n_source:,} source rows replayed" if adapted.n_source else "")
     )
     typer.echo(_describe(adapted, method))
-    typer.echo(options.describe_intervals(adapted.model))
+    model = adapted.model
+    typer.echo(
+        options.describe_sets(model)
+        if isinstance(model, FittedClassifier)
+        else options.describe_intervals(model)
+    )
 
 
 def _settings(method: str, assign: list[str]) -> AdaptConfig | None:
@@ -206,12 +213,17 @@ def _settings(method: str, assign: list[str]) -> AdaptConfig | None:
     return AdaptConfig.from_dict(values)
 
 
-def _describe(adapted: Adapted, method: str) -> str:
+def _describe(adapted: Adapted[Any], method: str) -> str:
     """Return the errors before and after, and what was decided."""
+    from xtalshift.model import FittedClassifier
+
     found, card = adapted.found, adapted.model.card
     if found is None:
         return f"{method} was not judged by labels that it did not see; its error is unknown"
     shown = f" {card.unit}" if card.unit else ""
+    error_name, constant = "MAE", "the mean of the other labels"
+    if isinstance(adapted.model, FittedClassifier):
+        error_name, constant = "Log loss", "the shares of the classes of the other labels"
     sizes = [f"{error:.4g}{shown}" for error in (found.before, found.after, found.constant)]
     if found.factors is not None:
         sizes = [
@@ -220,14 +232,14 @@ def _describe(adapted: Adapted, method: str) -> str:
         ]
     if found.kept and found.before == found.after:  # no correction is worth naming
         return (
-            f"MAE on {found.n:,} labels: {sizes[0]} (the mean of the other labels: {sizes[2]})\n"
+            f"{error_name} on {found.n:,} labels: {sizes[0]} ({constant}: {sizes[2]})\n"
             f"{_stays(found, method)}"
         )
     error = found.standard_error
     gain = "" if error is None else f"; the difference is uncertain by {error:.2g}{shown}"
     text = (
-        f"MAE on {found.n:,} labels, each held out in turn: {sizes[0]} before, {sizes[1]} after "
-        f"(the mean of the other labels: {sizes[2]}{gain})"
+        f"{error_name} on {found.n:,} labels, each held out in turn: {sizes[0]} before, "
+        f"{sizes[1]} after ({constant}: {sizes[2]}{gain})"
     )
     if found.kept:
         return f"{text}\n{_stays(found, method)}"

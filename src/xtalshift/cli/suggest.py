@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -32,6 +33,9 @@ _USES = {
     "ucb": ("--toward",),
     "target": ("--value",),
     "probability": ("--threshold", "--toward", "--between"),
+    "class-probability": ("--class",),
+    "entropy": (),
+    "margin": (),
     "uncertainty": (),
     "random": (),
     "diversity": (),
@@ -54,7 +58,8 @@ def suggest_command(
         typer.Option(
             help="To find values: prediction (default with --toward) | expected-improvement | "
             "ucb | target (with --value) | probability (with --threshold or --between). To improve "
-            "the model: uncertainty (default) | diversity | random.",
+            "the model: uncertainty (default) | diversity | random. Of models of classes: "
+            "class-probability (with --class) | entropy (default) | margin | diversity | random.",
             metavar="NAME",
             rich_help_panel=_AIM,
         ),
@@ -78,6 +83,15 @@ def suggest_command(
         str | None,
         typer.Option(
             help="Values between A and B are good: 1.1,1.6.", rich_help_panel=_AIM, metavar="A,B"
+        ),
+    ] = None,
+    of_class: Annotated[
+        str | None,
+        typer.Option(
+            "--class",
+            help="Of a model of classes: the wanted class.",
+            rich_help_panel=_AIM,
+            metavar="NAME",
         ),
     ] = None,
     goal: Annotated[
@@ -143,6 +157,7 @@ def suggest_command(
         "--value": value,
         "--threshold": threshold,
         "--between": between,
+        "--class": of_class,
     }
     if out is not None:
         check_output(out, model, candidates, *(measured or []))
@@ -156,7 +171,9 @@ def suggest_command(
             reading=reading,
         )  # fmt: skip
         return
-    rule = rule or _default_rule(toward, value, threshold, between)
+    if rule is None:
+        rule = _default_rule(toward, value, threshold, between)
+        rule = rule if of_class is None else "class-probability"
     _check_aim(rule, {name for name, text in given.items() if text is not None})
     aim = _read_aim(toward, value, threshold, between, level)
     if budget is not None and cost_col is None:
@@ -167,10 +184,10 @@ def suggest_command(
     from xtalshift.model import load_model
     from xtalshift.model.table_predictor import TablePredictor
 
+    loaded = load_model(model, device=device)
+    aim = _of_class(loaded, of_class, aim)
     request = Request(n, rule, aim, cost_col, budget, diversity, in_domain, seed or 0)
-    predictor = TablePredictor(
-        load_model(model, device=device), level, reading=ReadingOptions.from_dict({**reading})
-    )
+    predictor = TablePredictor(loaded, level, reading=ReadingOptions.from_dict({**reading}))
     if threads is not None:  # after loading: only loaded libraries can be limited
         from xtalshift.nn.device import limit_threads
 
@@ -372,6 +389,18 @@ def _read_aim(
     return Aim("low" if toward == "low" else "high", None, value, threshold, window, level)
 
 
+def _of_class(model: object, name: str | None, aim: Aim) -> Aim:
+    """Return the aim with the number of a class."""
+    if name is None:
+        return aim
+    from xtalshift.model import FittedClassifier
+    from xtalshift.model.class_predictions import place_of
+
+    if not isinstance(model, FittedClassifier):
+        raise ConfigError("--class is for models of classes, and this one predicts numbers")
+    return replace(aim, of_class=place_of(name, model.classes))
+
+
 def _on_terminal() -> bool:
     return sys.stdout.isatty()
 
@@ -394,18 +423,24 @@ def _print_table(chosen: pd.DataFrame, predictor: TablePredictor, source: Path) 
         table.add_column(name, justify="right")
     table.add_column("nearest known")
     table.add_column("domain")
+    of_classes = "lower" not in chosen.columns
     for formula, row in zip(formulas, chosen.to_dict("records"), strict=True):
-        # empty for a model without intervals
-        bounds = "" if row["lower"] != row["lower"] else f"{row['lower']:.3g} to {row['upper']:.3g}"
+        if of_classes:
+            bounds, known = row["prediction_set"], str(row["nearest_target"])
+        else:
+            # empty for a model without intervals
+            there = row["lower"] == row["lower"]
+            bounds = f"{row['lower']:.3g} to {row['upper']:.3g}" if there else ""
+            known = f"{row['nearest_target']:.3g}"
         near = f"{row['nearest_formula']} {row.get('nearest_id', '')}".strip()
         table.add_row(
             str(row["rank"]),
             *([escape(str(row["id"]))] if named else []),
             formula,
-            f"{row['prediction']:.4g}",
-            bounds,
+            escape(row["prediction"]) if of_classes else f"{row['prediction']:.4g}",
+            escape(bounds),
             f"{row['score']:.3g}",
-            escape(f"{near}: {row['nearest_target']:.3g}") if near else "",
+            escape(f"{near}: {known}") if near else "",
             "in" if row["in_domain"] else f"out {row['unseen_elements']}".rstrip(),
         )
     Console(highlight=False).print(table)

@@ -8,6 +8,7 @@ from xtalshift.lazy import lazy_names
 
 if TYPE_CHECKING:
     from xtalshift.estimators.adaptation import TargetedCALRegressor as TargetedCALRegressor
+    from xtalshift.estimators.adapted_stack import AdaptedStackClassifier as AdaptedStackClassifier
     from xtalshift.estimators.adapted_stack import AdaptedStackRegressor as AdaptedStackRegressor
     from xtalshift.estimators.attention import AttentionRegressor as AttentionRegressor
     from xtalshift.estimators.base import Classifier as Classifier
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
     from xtalshift.estimators.wrapped import TargetOnlyRegressor as TargetOnlyRegressor
 
 HOMES = {
+    "AdaptedStackClassifier": "xtalshift.estimators.adapted_stack",
     "AdaptedStackRegressor": "xtalshift.estimators.adapted_stack",
     "AlignedRegressor": "xtalshift.estimators.irnet",
     "AttentionRegressor": "xtalshift.estimators.attention",
@@ -84,6 +86,7 @@ HOMES = {
     "RobustClassifier": "xtalshift.estimators.network_classifiers",
     "AlignedClassifier": "xtalshift.estimators.network_classifiers",
     "QuantileLightGBMRegressor": "xtalshift.estimators.baselines",
+    "RecalibrationClassifier": "xtalshift.estimators.classifiers",
     "ResidualGPRegressor": "xtalshift.estimators.wrapped",
     "RidgeRegressor": "xtalshift.estimators.baselines",
     "RobustRegressor": "xtalshift.estimators.irnet",

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel
 
 from xtalshift.errors import ModelFormatError
-from xtalshift.estimators.mixture import MixturePredictor
+from xtalshift.estimators.class_predictors import CLASSES, ClassPredictor
+from xtalshift.estimators.mixture import MixturePredictor, mix
 from xtalshift.estimators.nested import nest, nested_schema, take_nested
-from xtalshift.estimators.predictors import Arrays, Predictor
+from xtalshift.estimators.predictors import Arrays, Learned, Predictor
 from xtalshift.estimators.saved import STRICT, SavedRegressor
 from xtalshift.estimators.stack_predictor import MemberScale, ScaleName
 from xtalshift.saved_arrays import POSITIVE, Layout, SavedArray, Schema, check_arrays
+from xtalshift.uncertainty.probabilities import ProbabilityCalibration, ProbabilityKind
 
 FloatArray = NDArray[np.float64]
 
@@ -27,12 +29,15 @@ Learns = Literal["errors", "targets"]
 """What a correction predicts: the error of the first model, or the target."""
 
 LARGEST = float(np.finfo(np.float32).max)
-_OWN: Schema = {
+_SHARED: Schema = {
     "weights": SavedArray(np.float64, ("models",), low=0.0, high=1.0),
+    "n_features": SavedArray(np.int64, (1,), low=1),
+}
+_OWN: Schema = {
+    **_SHARED,
     "sizes": SavedArray(np.float64, ("members",), low=POSITIVE),
     "bounds": SavedArray(np.float64, (2,)),
     "least_std": SavedArray(np.float64, (1,), low=0.0),
-    "n_features": SavedArray(np.int64, (1,), low=1),
 }
 
 
@@ -57,7 +62,8 @@ class FittedCorrection:
     inputs: Inputs
     learns: Learns
     scale: MemberScale
-    predictor: Predictor
+    predictor: Any
+    """A `Predictor`, or of classes a `ClassPredictor`."""
 
     def predict(self, X: FloatArray, first: FloatArray, bounds: FloatArray) -> FloatArray:
         """Return predictions in the unit of the target, within bounds, shape (n,).
@@ -84,7 +90,8 @@ def see(inputs: Inputs, X: FloatArray, first: FloatArray) -> FloatArray:
         return X
     if inputs == "marked":
         return mark(X, 1.0)
-    column = np.clip(first, -LARGEST, LARGEST)[:, None]  # a model may overflow far away
+    columns = first.reshape(len(first), -1)  # the probabilities of each class, or one number
+    column = np.clip(columns, -LARGEST, LARGEST)  # a model may overflow far away
     return column if inputs == "start" else np.hstack([X, column])
 
 
@@ -94,47 +101,55 @@ def mark(X: FloatArray, value: float) -> FloatArray:
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
-class AdaptedStackPredictor(MixturePredictor):
-    """A convex combination of a model and of corrections to it, see `AdaptedStackRegressor`.
+class AdaptedStackParts(Learned):
+    """The parts of an adapted stack, of numbers or of classes, and how they are saved.
 
     Attributes
     ----------
-    start_ : Predictor
+    start_ : Predictor or ClassPredictor
         The first model.
     start_weight_ : float
         Its own weight.
     members_ : tuple of FittedCorrection
         Corrections with a weight.
-    bounds_ : ndarray of float64, shape (2,)
-        Range that the predictions of each correction are cut to.
     """
 
     start: SavedRegressor | None = field(default=None, kw_only=False)
     members: Sequence[SavedCorrection] = ()
     device: str = "auto"
 
+    kind: ClassVar[type[Learned]]
+    """What the first model and the corrections are."""
+
+    def _first(self, X: FloatArray) -> FloatArray:
+        """Return the predictions of the first model."""
+        raise NotImplementedError
+
+    def _width(self, inputs: Inputs) -> int:
+        """Return the number of columns that a correction sees."""
+        raise NotImplementedError
+
+    @classmethod
+    def _own_schema(cls, found: Layout) -> Schema:
+        """Return what the arrays of the stack itself must be."""
+        raise NotImplementedError
+
+    def _own_state(self) -> Arrays:
+        """Return the arrays of the stack besides weights and number of features."""
+        raise NotImplementedError
+
+    def _set_own(self, own: Arrays) -> None:
+        """Restore what `_own_state` returned, checked by the schema."""
+        raise NotImplementedError
+
     def n_clipped(self, X: ArrayLike) -> NDArray[np.int64]:
         """Return how many features of each row the first model clips, shape (n,)."""
-        return self.start_.n_clipped(self._check_features(X))
-
-    def predict_std(self, X: ArrayLike) -> Any:
-        """Return the standard deviation, shape (n,); of a model that was kept, what it predicts."""
-        return super().predict_std(X) if self.members_ else self.start_.predict_std(X)
-
-    def predict_with_std(self, X: ArrayLike) -> tuple[FloatArray, Any]:
-        """Return the results of `predict` and `predict_std`, from one pass."""
-        if self.members_:
-            return super().predict_with_std(X)
-        return self.start_.predict_with_std(self._check_features(X))
+        return np.asarray(self.start_.n_clipped(self._check_features(X)))
 
     @property
     def weights_(self) -> FloatArray:
         """Weights of the first model and of the corrections, shape (1 + members,)."""
         return np.array([self.start_weight_, *(one.weight for one in self.members_)])
-
-    def _members(self, X: FloatArray) -> FloatArray:
-        first = self.start_.predict(X)
-        return np.stack([first, *(one.predict(X, first, self.bounds_) for one in self.members_)])
 
     def _saved_parameters(self) -> dict[str, Any]:
         members = [
@@ -157,41 +172,39 @@ class AdaptedStackPredictor(MixturePredictor):
 
     @classmethod
     def _saved(cls, found: Layout) -> Schema:
-        return nested_schema(found, _OWN)
+        return nested_schema(found, cls._own_schema(found))
 
     def _get_state(self) -> Arrays:
         inside = {f"member{number}": one.predictor for number, one in enumerate(self.members_)}
         return {
             "weights": self.weights_,
-            "sizes": np.array([one.scale.size for one in self.members_]),
-            "bounds": self.bounds_,
-            "least_std": np.array([self.least_std_]),
             "n_features": np.array([self.n_features_in_]),
+            **self._own_state(),
             **nest({"start": self.start_} | inside),
         }
 
     def _set_state(self, state: Arrays) -> None:
-        own = {name: state[name] for name in _OWN.keys() & state.keys()}
-        check_arrays(own, _OWN, members=len(self.members), models=1 + len(self.members))
-        weights, (low, high) = own["weights"], own["bounds"]
-        if self.start is None or not np.isclose(weights.sum(), 1.0) or low > high:
+        schema = self._own_schema(state)
+        own = {name: state[name] for name in schema.keys() & state.keys()}
+        check_arrays(own, schema, members=len(self.members), models=1 + len(self.members))
+        weights = own["weights"]
+        if self.start is None or not np.isclose(weights.sum(), 1.0):
             raise ModelFormatError(
-                f"the adapted stack has {'no' if self.start is None else 'a'} first model, weights "
-                f"with the sum {weights.sum():g}, and cuts at {low:g} and {high:g}"
+                f"the adapted stack has {'no' if self.start is None else 'a'} first model, and "
+                f"weights with the sum {weights.sum():g}"
             )
-        self.bounds_, self.least_std_ = own["bounds"], float(own["least_std"][0])
+        self._set_own(own)
         self.n_features_in_ = int(own["n_features"][0])
         rest = {name: state[name] for name in state.keys() - own.keys()}
-        start: Predictor = take_nested(rest, "start", self.start, self.device)
-        self.start_ = start
-        _check_width("the first model", self.start_, self.n_features_in_)
+        self.start_ = take_nested(rest, "start", self.start, self.device)
+        self._check_part("the first model", self.start_, self.n_features_in_)
         self.start_weight_ = float(weights[0])
+        sizes = own.get("sizes", np.ones(len(self.members)))
         members = []
         for number, saved in enumerate(self.members):
             predictor = take_nested(rest, f"member{number}", saved.regressor, self.device)
-            width = {"features": 0, "start": 1 - self.n_features_in_}.get(saved.inputs, 1)
-            _check_width(f"member {saved.name!r}", predictor, self.n_features_in_ + width)
-            scale = MemberScale(saved.scale, float(own["sizes"][number]))
+            self._check_part(f"member {saved.name!r}", predictor, self._width(saved.inputs))
+            scale = MemberScale(saved.scale, float(sizes[number]))
             weight = float(weights[1 + number])
             members.append(
                 FittedCorrection(saved.name, weight, saved.inputs, saved.learns, scale, predictor)
@@ -200,11 +213,138 @@ class AdaptedStackPredictor(MixturePredictor):
             raise ModelFormatError(f"the array {min(rest)!r} is unknown")
         self.members_ = tuple(members)
 
+    def _check_part(self, what: str, predictor: Any, width: int) -> None:
+        """Raise `ModelFormatError` if what was restored cannot be a part of the stack."""
+        if not isinstance(predictor, self.kind):
+            wanted = "numbers" if self.kind is Predictor else "classes"
+            raise ModelFormatError(f"{what} does not predict {wanted}")
+        if predictor.n_features_in_ != width:
+            raise ModelFormatError(
+                f"{what} takes {predictor.n_features_in_} features where there are {width}"
+            )
 
-def _check_width(what: str, predictor: Predictor, width: int) -> None:
-    if not isinstance(predictor, Predictor):
-        raise ModelFormatError(f"{what} does not predict numbers")
-    if predictor.n_features_in_ != width:
-        raise ModelFormatError(
-            f"{what} takes {predictor.n_features_in_} features where there are {width}"
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class AdaptedStackPredictor(AdaptedStackParts, MixturePredictor):
+    """A convex combination of a model and of corrections to it, see `AdaptedStackRegressor`.
+
+    Attributes
+    ----------
+    start_, start_weight_, members_
+        As in `AdaptedStackParts`.
+    bounds_ : ndarray of float64, shape (2,)
+        Range that the predictions of each correction are cut to.
+    """
+
+    kind = Predictor
+
+    def predict_std(self, X: ArrayLike) -> Any:
+        """Return the standard deviation, shape (n,); of a model that was kept, what it predicts."""
+        return super().predict_std(X) if self.members_ else self.start_.predict_std(X)
+
+    def predict_with_std(self, X: ArrayLike) -> tuple[FloatArray, Any]:
+        """Return the results of `predict` and `predict_std`, from one pass."""
+        if self.members_:
+            return super().predict_with_std(X)
+        start: Predictor = self.start_
+        return start.predict_with_std(self._check_features(X))
+
+    def _first(self, X: FloatArray) -> FloatArray:
+        return np.asarray(self.start_.predict(X))
+
+    def _members(self, X: FloatArray) -> FloatArray:
+        first = self._first(X)
+        return np.stack([first, *(one.predict(X, first, self.bounds_) for one in self.members_)])
+
+    def _width(self, inputs: Inputs) -> int:
+        return _width(inputs, self.n_features_in_, 1)
+
+    @classmethod
+    def _own_schema(cls, found: Layout) -> Schema:  # noqa: ARG003
+        return _OWN
+
+    def _own_state(self) -> Arrays:
+        return {
+            "sizes": np.array([one.scale.size for one in self.members_]),
+            "bounds": self.bounds_,
+            "least_std": np.array([self.least_std_]),
+        }
+
+    def _set_own(self, own: Arrays) -> None:
+        low, high = own["bounds"]
+        if low > high:
+            raise ModelFormatError(f"the adapted stack cuts at {low:g} and {high:g}")
+        self.bounds_, self.least_std_ = own["bounds"], float(own["least_std"][0])
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class AdaptedStackClassPredictor(AdaptedStackParts, ClassPredictor):
+    """A convex combination of a classifier and of corrections to it, see `AdaptedStackClassifier`.
+
+    Attributes
+    ----------
+    start_, start_weight_, members_
+        As in `AdaptedStackParts`.
+    calibration_ : ProbabilityCalibration
+        Calibrates the probabilities of the first model.
+    """
+
+    calibration: ProbabilityKind = "none"
+
+    kind = ClassPredictor
+
+    def predict_members(self, X: ArrayLike) -> FloatArray:
+        """Return the probabilities of the first model and of each correction, (1 + members, n, k).
+
+        Parameters
+        ----------
+        X : array_like of float, shape (n, d)
+            Features.
+        """
+        return self._each(self._check_features(X))
+
+    def _first(self, X: FloatArray) -> FloatArray:
+        return self.calibration_.apply(self.start_.predict_proba(X))
+
+    def _each(self, X: FloatArray) -> FloatArray:
+        first = self._first(X)
+        found = (one.predictor.predict_proba(see(one.inputs, X, first)) for one in self.members_)
+        return np.stack([first, *found])
+
+    def _shares(self, X: FloatArray) -> FloatArray:
+        return mix(self._each(X), self.weights_)
+
+    def _width(self, inputs: Inputs) -> int:
+        return _width(inputs, self.n_features_in_, len(self.present_))
+
+    def _saved_parameters(self) -> dict[str, Any]:
+        return {**super()._saved_parameters(), "calibration": self.calibration_.kind}
+
+    @classmethod
+    def _own_schema(cls, found: Layout) -> Schema:
+        learned = {name: one for name, one in found.items() if name.startswith("probabilities.")}
+        return {**_SHARED, **CLASSES, **ProbabilityCalibration.saved(learned)}
+
+    def _own_state(self) -> Arrays:
+        return {**ClassPredictor._get_state(self), **self.calibration_.get_state()}  # noqa: SLF001
+
+    def _set_own(self, own: Arrays) -> None:
+        ClassPredictor._set_state(self, own)  # noqa: SLF001
+        self.calibration_ = ProbabilityCalibration.from_state(
+            {name: one for name, one in own.items() if name.startswith("probabilities.")},
+            kind=self.calibration,
+            n_classes=len(self.present_),
         )
+
+    def _check_part(self, what: str, predictor: Any, width: int) -> None:
+        super()._check_part(what, predictor, width)
+        if len(predictor.classes_) != len(self.present_):
+            raise ModelFormatError(
+                f"{what} has {len(predictor.classes_)} classes, the stack {len(self.present_)}"
+            )
+
+
+def _width(inputs: Inputs, n_features: int, n_predicted: int) -> int:
+    """Return the number of columns of `see`."""
+    widths = {"features": n_features, "start": n_predicted, "marked": n_features + 1}
+    return widths.get(inputs, n_features + n_predicted)

@@ -22,6 +22,7 @@ from xtalshift.estimators.tree_sum import TreeSum
 from xtalshift.featurize.scale import SCALER, FeatureScaler
 from xtalshift.rowwise import in_blocks, in_pieces
 from xtalshift.saved_arrays import TEXT, Layout, SavedArray, Schema, check_arrays
+from xtalshift.uncertainty.probabilities import ProbabilityCalibration, ProbabilityKind
 
 FloatArray = NDArray[np.float64]
 _MOST = 1000
@@ -154,6 +155,33 @@ class ConstantClassPredictor(ClassPredictor):
         if not np.isclose(self.shares_.sum(), 1.0):
             raise ModelFormatError(f"the shares of the classes sum to {self.shares_.sum():g}")
         self.n_features_in_ = int(state["n_features"][0])
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class RecalibrationClassPredictor(ClassPredictor):
+    """Calibrates probabilities, its features; settings as in `RecalibrationClassifier`."""
+
+    kind: ProbabilityKind = field(default="temperature", kw_only=False)
+
+    def _shares(self, X: FloatArray) -> FloatArray:
+        return self.calibration_.apply(X)
+
+    @classmethod
+    def _saved(cls, found: Layout) -> Schema:
+        learned = {name: one for name, one in found.items() if name.startswith("probabilities.")}
+        return {**super()._saved(found), **ProbabilityCalibration.saved(learned)}
+
+    def _get_state(self) -> Arrays:
+        return {**super()._get_state(), **self.calibration_.get_state()}
+
+    def _set_state(self, state: Arrays) -> None:
+        check_arrays(state, self._saved(state))
+        super()._set_state(state)
+        self.n_features_in_ = len(self.classes_)
+        learned = {name: one for name, one in state.items() if name not in CLASSES}
+        self.calibration_ = ProbabilityCalibration.from_state(
+            learned, kind=self.kind, n_classes=self.n_features_in_
+        )
 
 
 @dataclass(eq=False, repr=False, kw_only=True)

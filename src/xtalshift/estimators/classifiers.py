@@ -33,6 +33,7 @@ from xtalshift.estimators.class_predictors import (
     ForestClassPredictor,
     LightGBMClassPredictor,
     LogisticClassPredictor,
+    RecalibrationClassPredictor,
     normalise,
     spread_out,
 )
@@ -42,6 +43,7 @@ from xtalshift.estimators.searched import Searched, Tried
 from xtalshift.estimators.tree_sum import TreeSum
 from xtalshift.featurize.scale import FeatureScaler
 from xtalshift.rowwise import in_pieces
+from xtalshift.uncertainty.probabilities import fit_probabilities
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -66,6 +68,32 @@ class ConstantClassifier(ConstantClassPredictor, Classifier):
 
     def _fit(self, data: FitData) -> None:
         self.shares_ = shares_of(data.train, data.classes)
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class RecalibrationClassifier(RecalibrationClassPredictor, Classifier):
+    """Learns from labels how the probabilities of another classifier must change.
+
+    Its features are these probabilities, one for each class. Classes without a label keep theirs.
+
+    Parameters
+    ----------
+    kind : {"temperature", "temperature-bias", "isotonic", "none"}
+        As in `xtalshift.uncertainty.probabilities.fit_probabilities`.
+    validation_fraction, random_state
+        As in `IRNetClassifier`; validation rows are not used.
+    """
+
+    @property
+    def selects(self) -> bool:
+        """No: validation rows are not used."""
+        return False
+
+    def _fit(self, data: FitData) -> None:
+        codes = self.present_[data.train.y.astype(np.intp)]
+        self.present_ = np.arange(len(self.classes_))
+        rows = data.train
+        self.calibration_ = fit_probabilities(rows.X, codes, self.kind, rows.weights)
 
 
 def shares_of(rows: Labelled, n_classes: int) -> FloatArray:

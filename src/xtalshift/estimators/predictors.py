@@ -464,11 +464,15 @@ PREDICTORS: Registry[type[Learned]] = Registry(
         "AdaptedStackRegressor": (
             "xtalshift.estimators.adapted_stack_predictor:AdaptedStackPredictor"
         ),
+        "AdaptedStackClassifier": (
+            "xtalshift.estimators.adapted_stack_predictor:AdaptedStackClassPredictor"
+        ),
         "ConstantClassifier": f"{_CLASSES}:ConstantClassPredictor",
         "ForestClassifier": f"{_CLASSES}:ForestClassPredictor",
         "LightGBMClassifier": f"{_CLASSES}:LightGBMClassPredictor",
         "OrdinalClassifier": "xtalshift.estimators.ordinal:OrdinalClassPredictor",
         "LogisticClassifier": f"{_CLASSES}:LogisticClassPredictor",
+        "RecalibrationClassifier": f"{_CLASSES}:RecalibrationClassPredictor",
         "BilinearTransductionRegressor": "xtalshift.experimental.transduction",
         "DivergenceBallRegressor": "xtalshift.experimental.divergence_balls",
         "ConstantRegressor": f"{__name__}:ConstantPredictor",

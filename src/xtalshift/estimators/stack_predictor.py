@@ -33,7 +33,9 @@ _OWN: Schema = {
     "least_std": SavedArray(np.float64, (1,), low=0.0),
 }
 _OWN_OF_CLASSES: Schema = {**_SHARED, **CLASSES}
-STACKS = frozenset({"StackRegressor", "StackClassifier", "AdaptedStackRegressor"})
+STACKS = frozenset(
+    {"StackRegressor", "StackClassifier", "AdaptedStackRegressor", "AdaptedStackClassifier"}
+)
 """Classes that cannot be members."""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import numpy as np
 
@@ -21,12 +22,14 @@ from xtalshift.metrics.classification import log_loss
 from xtalshift.model import FittedClassifier, FittedModel
 from xtalshift.model import adapt as adapt_model
 from xtalshift.model import calibrate as calibrate_model
-from xtalshift.model.adaptation import AUTO
+from xtalshift.model.adaptation import AUTO, refuse_classes
 from xtalshift.model.calibration import class_numbers
 from xtalshift.model.inputs import read_inputs
 from xtalshift.model.label_judges import CrossFit, known_labels
 from xtalshift.model.network_adaptation import require_network
 from xtalshift.progress import NO_PROGRESS, Progress
+
+M = TypeVar("M", bound=FittedModel | FittedClassifier)
 
 MIN_LABELS = 5
 _FEW_ALIKE = 0.3
@@ -35,10 +38,10 @@ _OTHER_UNIT = 20.0  # values this many times the largest training value suggest 
 
 
 @dataclass(frozen=True)
-class Adapted:
+class Adapted(Generic[M]):
     """An adapted model and its error on labels that it was not fitted to."""
 
-    model: FittedModel
+    model: M
     """The adapted model."""
     n_target: int
     n_source: int
@@ -48,7 +51,7 @@ class Adapted:
 
 
 def adapt(
-    model: FittedModel,
+    model: M,
     target: DataConfig,
     config: AdaptConfig | None = None,
     *,
@@ -57,13 +60,13 @@ def adapt(
     seed: int = 0,
     workers: int = 1,
     progress: Progress = NO_PROGRESS,
-) -> Adapted:
+) -> Adapted[M]:
     """Adapt `model` to the rows of a file.
 
     Parameters
     ----------
-    model : FittedModel
-        A fitted model, which does not change; for other methods than ``auto`` a network.
+    model : FittedModel or FittedClassifier
+        A fitted model, which does not change; for other methods than ``auto`` a network of numbers.
     target : DataConfig
         Rows of the target domain; features and targets are made as for the model.
     config : AdaptConfig, optional
@@ -87,9 +90,12 @@ def adapt(
     DataError
         If the rows cannot be used, or their unit is not the model's.
     """
-    if config is not None:
-        require_network(model)  # before a table is read
+    if config is not None:  # before a table is read
+        refuse_classes(model, config.method)
+        assert isinstance(model, FittedModel)
+        require_network(model)
     if config is not None and config.method.startswith("unlabelled"):
+        assert isinstance(model, FittedModel)
         labels = _unlabelled(model, target, progress)
     else:
         labels = _labels(model, target, progress)
@@ -117,7 +123,7 @@ def adapt(
     )
     said = adapted.card.provenance
     found = said["cross_fit"]
-    if found is not None and not found["kept"]:
+    if found is not None and not found["kept"] and isinstance(model, FittedModel):
         _warn_of_a_choice(model, labels, progress)
     return Adapted(
         adapted, len(labels), said["n_source"], None if found is None else CrossFit(**found)

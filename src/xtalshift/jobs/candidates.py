@@ -28,7 +28,7 @@ from xtalshift.data.numbers import parse_numbers
 from xtalshift.data.ranges import in_range
 from xtalshift.domain.applicability import SAME
 from xtalshift.errors import ConfigError, DataError, UsageError
-from xtalshift.model import FittedModel
+from xtalshift.model import FittedClassifier, FittedModel
 from xtalshift.model.table_predictor import TablePredictor
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.registry import near_miss
@@ -116,7 +116,7 @@ def read_measured(
     DataError
         If a file cannot be read, a column is missing, or no formula is readable.
     """
-    model, keys, points, values = predictor.numbers, set[str](), [], []
+    model, keys, points, values = predictor.model, set[str](), [], []
     for path in paths:
         own = replace(predictor, reading=options_for(path, predictor.reading)).for_file(path)
         raw = read_raw(path, own.reading)
@@ -130,7 +130,9 @@ def read_measured(
             points.append(_points(model, features.values[good]))
         text = f"{path}: {int(good.sum()):,} of {len(good):,} rows are measured materials"
         name = model.card.target_name
-        if name in raw.frame.columns:
+        if isinstance(model, FittedClassifier):  # no rule for classes asks for their values
+            progress.say(text)
+        elif name in raw.frame.columns:
             found = raw.numbers(name)[0][good]
             values.append(found[in_range(found)])
             progress.say(f"{text}, {len(values[-1]):,} with a value ({name})")
@@ -156,7 +158,9 @@ class Kept:
     points: Points | None
     """Shape (n, d). Standardised features."""
     distribution: PredictiveDistribution | None
-    """Their n predictive distributions; None for a model without calibration."""
+    """Their n predictive distributions; None for a model without calibration, and of classes."""
+    probabilities: FloatArray | None = None
+    """Shape (n, k). Their probabilities of k classes; None for numbers."""
 
     def take(self, rows: NDArray[np.int64]) -> Self:
         """Return the given rows, in that order."""
@@ -166,6 +170,7 @@ class Kept:
             None if self.costs is None else self.costs[rows],
             None if self.points is None else self.points[rows],
             None if self.distribution is None else self.distribution.take(rows),
+            None if self.probabilities is None else self.probabilities[rows],
         )
 
     @classmethod
@@ -182,12 +187,15 @@ class Kept:
             stack([part.costs for part in parts]),
             stack([part.points for part in parts]),
             PredictiveDistribution.join(given) if given else None,
+            stack([part.probabilities for part in parts]),
         )
 
     def described(self, known: Points | None = None) -> Candidates:
         """Return the candidates in the form that rules take."""
-        mean = self.frame["prediction"].to_numpy(dtype=np.float64)
-        return Candidates(len(mean), mean, self.distribution, self.points, known)
+        n, mean = len(self.frame), None
+        if self.probabilities is None:
+            mean = self.frame["prediction"].to_numpy(dtype=np.float64)
+        return Candidates(n, mean, self.distribution, self.points, known, self.probabilities)
 
 
 class Pool:
@@ -221,11 +229,11 @@ class Pool:
         self._first_bad = ""
         diversity = self._rule.diversity if request.diversity is None else request.diversity
         wanted = diversity > 0 or "points" in self._rule.needs
-        self._with_points = wanted and predictor.numbers.domain is not None
+        self._with_points = wanted and predictor.model.domain is not None
 
     def add(self, raw: RawTable) -> None:
         """Predict the new materials of a piece and keep those that can be measured."""
-        model = self._predictor.numbers
+        model = self._predictor.model
         for name in ADDED:
             if name in raw.frame.columns:
                 raise DataError(f"{self._source} already has a column {name!r}; rename it")
@@ -236,7 +244,9 @@ class Pool:
         self._left_out["repeated"] += int(np.sum(~new))
         frame, predicted = self._predictor.predict_table(raw.take(new), self._source)
         materials, keys = materials.take(new), keys[new]
-        fits, costs = self._judge(frame, predicted.distribution, keys, raw.style)
+        of_classes = isinstance(model, FittedClassifier)
+        distribution = None if of_classes else predicted.distribution
+        fits, costs = self._judge(frame, distribution, keys, raw.style)
         rows = np.flatnonzero(fits)
         if not rows.size:
             return
@@ -248,7 +258,8 @@ class Pool:
             np.empty(0),
             None if costs is None else costs[rows],
             points,
-            None if predicted.distribution is None else predicted.distribution.take(rows),
+            None if distribution is None else distribution.take(rows),
+            predicted.probabilities[rows] if of_classes else None,
         )
         piece.worth = self._worth(piece)
         self._pieces.append(piece)
@@ -375,7 +386,7 @@ class Pool:
         self._pieces, self._kept = [piece], len(piece.worth)
 
 
-def _points(model: FittedModel, X: FloatArray) -> Points:
+def _points(model: FittedModel | FittedClassifier, X: FloatArray) -> Points:
     """Return rows of features scaled as the domain of the model measures distances."""
     assert model.domain is not None
     scaler = model.domain.novelty_.reference.scaler

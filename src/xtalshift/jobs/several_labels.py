@@ -13,7 +13,7 @@ from xtalshift.model import FittedModel
 from xtalshift.model.several import FittedModels
 from xtalshift.progress import NO_PROGRESS, Progress
 
-T = TypeVar("T", Adapted, Calibrated)
+T = TypeVar("T", Adapted[FittedModel], Calibrated)
 
 
 @dataclass(frozen=True)

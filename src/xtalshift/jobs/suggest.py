@@ -15,7 +15,7 @@ from xtalshift.acquisition.batch_selection import Batch
 from xtalshift.data import RawTable, iter_raw
 from xtalshift.errors import ConfigError, DataError, NotConformalizedError
 from xtalshift.jobs.candidates import Kept, Measured, Points, Pool, Request
-from xtalshift.model import FittedModel
+from xtalshift.model import FittedClassifier, FittedModel
 from xtalshift.model.table_predictor import TablePredictor
 from xtalshift.progress import NO_PROGRESS, Progress
 
@@ -36,7 +36,7 @@ class Suggestions(NamedTuple):
 
 
 def suggest(
-    model: FittedModel | TablePredictor,
+    model: FittedModel | FittedClassifier | TablePredictor,
     candidates: Path | str | pd.DataFrame | Sequence[str],
     request: Request | int,
     *,
@@ -52,7 +52,7 @@ def suggest(
 
     Parameters
     ----------
-    model : FittedModel or TablePredictor
+    model : FittedModel, FittedClassifier or TablePredictor
         The model; a predictor also has the formula column and the level of the intervals.
     candidates : Path, str, pandas.DataFrame or sequence of str
         A file, a table, or formulas.
@@ -83,7 +83,7 @@ def suggest(
     request = Request(request) if isinstance(request, int) else request
     if isinstance(candidates, Path | str):
         predictor = predictor.for_file(Path(candidates))
-    request = _settle(predictor.numbers, request, measured, progress)
+    request = _settle(predictor.model, request, measured, progress)
     source, tables = _pieces(candidates, predictor)
     pool = Pool(predictor, source, request, measured)
     with progress.task("candidates", None) as task:
@@ -93,7 +93,7 @@ def suggest(
     kept = pool.close(progress)
     batch = choose_candidates(
         request.rule,
-        kept.described(_known(predictor.numbers, request, measured)),
+        kept.described(_known(predictor.model, request, measured)),
         request.n,
         request.aim,
         diversity=request.diversity,
@@ -109,7 +109,7 @@ def suggest(
     chosen = kept.frame.iloc[batch.rows].reset_index(drop=True)
     _say_choice(kept, batch, request, progress)
     outside = int(np.sum(~chosen["in_domain"].to_numpy(dtype=bool)))
-    if outside and predictor.numbers.domain is not None:
+    if outside and predictor.model.domain is not None:
         progress.say(
             f"{outside:,} of {len(chosen):,} are outside the domain of the model (in_domain), "
             "where its intervals need not hold"
@@ -132,11 +132,14 @@ def _pieces(
 
 
 def _settle(
-    model: FittedModel, request: Request, measured: Measured, progress: Progress
+    model: FittedModel | FittedClassifier, request: Request, measured: Measured, progress: Progress
 ) -> Request:
     """Return the request completed by what the model knows, or raise if it cannot be met."""
-    rule, calibration, domain = request.rule, model.calibration, model.domain
+    request = _for_task(model, request)
+    rule, domain = request.rule, model.domain
     if request.needs_distribution:
+        assert isinstance(model, FittedModel)
+        calibration = model.calibration
         if calibration is None:
             raise NotConformalizedError(
                 f"rule {rule!r} needs the uncertainty of predictions, but the model was saved "
@@ -168,6 +171,7 @@ def _settle(
         )
     aim = request.aim
     if "best" in RULES[rule].needs and aim.best is None:
+        assert isinstance(model, FittedModel)
         known = np.empty(0) if domain is None else domain.targets_
         best = best_measured(np.concatenate([known, measured.targets]), aim, model.scale)
         unit = f" {model.card.unit}" if model.card.unit else ""
@@ -181,7 +185,30 @@ def _settle(
     return request
 
 
-def _known(model: FittedModel, request: Request, measured: Measured) -> Points | None:
+def _for_task(model: FittedModel | FittedClassifier, request: Request) -> Request:
+    """Return the request with a rule that fits the model, or raise if there is none."""
+    needs = RULES[request.rule].needs
+    if not isinstance(model, FittedClassifier):
+        if "probabilities" in needs:
+            raise ConfigError(
+                f"rule {request.rule!r} is for classes, and the model predicts numbers; use "
+                "uncertainty to look where they are least certain"
+            )
+        return request
+    if request.rule == "uncertainty":  # of a class
+        return replace(request, rule="entropy")
+    if {"mean", "distribution"} & set(needs):
+        raise ConfigError(
+            f"rule {request.rule!r} is for numbers, and the model predicts the classes "
+            f"{', '.join(model.classes)}; use entropy, margin, class-probability (with --class "
+            "NAME), diversity or random"
+        )
+    return request
+
+
+def _known(
+    model: FittedModel | FittedClassifier, request: Request, measured: Measured
+) -> Points | None:
     """Return the positions of the measured materials, for rules that use them."""
     if model.domain is None or not RULES[request.rule].uses_known:
         return None

@@ -10,11 +10,16 @@ from xtalshift import estimators
 from xtalshift.methods.registry import METHODS, register_method
 
 if TYPE_CHECKING:
-    from xtalshift.estimators.adapted_stack import AdaptedStackRegressor, Correction
+    from xtalshift.estimators.adapted_stack import (
+        AdaptedStackClassifier,
+        AdaptedStackRegressor,
+        Correction,
+    )
     from xtalshift.estimators.base import Classifier, Regressor
     from xtalshift.estimators.stack_predictor import ScaleName
     from xtalshift.featurize.blocks import Blocks
     from xtalshift.methods.settings import MethodSettings
+    from xtalshift.uncertainty.probabilities import ProbabilityCalibration
 
 SCALES: tuple[ScaleName, ...] = ("none", "asinh")
 KERNEL_ROWS = 3000
@@ -221,6 +226,60 @@ def corrections(settings: MethodSettings) -> list[Correction]:
             for name, loss in (("lightgbm", "absolute"), ("lightgbm-squared", "squared"))
         ]
     return found
+
+
+def adapted_class_stack(
+    settings: MethodSettings, seed: int | None, calibration: ProbabilityCalibration | None = None
+) -> AdaptedStackClassifier:
+    """Return the stack of corrections that ``adapt --method auto`` fits to a model of classes.
+
+    Parameters
+    ----------
+    settings : MethodSettings
+        Settings of the corrections.
+    seed : int, optional
+        Seed of the folds and of the corrections.
+    calibration : ProbabilityCalibration, optional
+        How the probabilities of the model are calibrated.
+    """
+    return estimators.AdaptedStackClassifier(
+        members=class_corrections(settings),
+        calibration=calibration,
+        device=settings.device,
+        random_state=seed,
+    )
+
+
+def class_corrections(settings: MethodSettings) -> list[Correction]:
+    """Return the corrections of a model of classes that ``adapt --method auto`` tries."""
+    from xtalshift.estimators.adapted_stack import Correction
+    from xtalshift.methods.classical import class_boosting
+
+    clip = settings.network.clip
+    logistic = estimators.LogisticClassifier(clip=clip)
+    trees = estimators.ForestClassifier(n_estimators=100, threads=settings.threads, clip=clip)
+    alone: dict[str, Classifier] = {
+        "shares": estimators.ConstantClassifier(),
+        "ridge": logistic,
+        "extra-trees": trees,
+    }
+    return [
+        *(
+            Correction(name, estimators.RecalibrationClassifier(kind), "start", "targets")
+            for name, kind in (
+                ("temperature", "temperature"),
+                ("temperature and shares", "temperature-bias"),
+            )
+        ),
+        Correction("trees on both", trees, "both", "targets"),
+        Correction(
+            "joint-lightgbm", class_boosting(settings, None), "features", "targets", replays=True
+        ),
+        *(
+            Correction(f"{name} alone", classifier, "features", "targets")
+            for name, classifier in alone.items()
+        ),
+    ]
 
 
 def fidelity_stack(settings: MethodSettings, seed: int | None) -> AdaptedStackRegressor:

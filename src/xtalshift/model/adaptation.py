@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,17 +17,20 @@ from xtalshift.model.classifier import FittedClassifier
 from xtalshift.model.fitted import FittedModel
 from xtalshift.model.fitting import known_crystals
 from xtalshift.progress import NO_PROGRESS, Progress
-from xtalshift.uncertainty.conformal import Calibration
 
 if TYPE_CHECKING:
-    from xtalshift.estimators.predictors import Predictor
+    from xtalshift.estimators.predictors import Learned
+    from xtalshift.uncertainty.class_calibration import ClassCalibration
+    from xtalshift.uncertainty.conformal import Calibration
+
+M = TypeVar("M", bound=FittedModel | FittedClassifier)
 
 AUTO = "auto"
 """Name of the adaptation that works for every model."""
 
 
 def adapt(
-    model: FittedModel,
+    model: M,
     labels: Dataset,
     *,
     source: Dataset | None = None,
@@ -37,13 +40,13 @@ def adapt(
     seed: int | None = 0,
     workers: int = 1,
     progress: Progress = NO_PROGRESS,
-) -> FittedModel:
+) -> M:
     """Return the model adapted to a target domain; the given model does not change.
 
     Parameters
     ----------
-    model : FittedModel
-        Any model for ``auto``, a fitted network for the other methods.
+    model : FittedModel or FittedClassifier
+        Any model for ``auto``, a fitted network of numbers for the other methods.
     labels : Dataset
         Materials of the target domain; only the ``unlabelled-cal`` methods need no targets. A data
         set that has not been cleaned is cleaned first, as in `fit`.
@@ -54,7 +57,9 @@ def adapt(
         ``auto``: corrections of the model, combined by a cross-fit of the labels, see
         `xtalshift.estimators.AdaptedStackRegressor`. It keeps the predictions of the model unless
         the combination has a smaller error on labels that did not choose it, and its intervals are
-        those of the same folds. For the others see `xtalshift.estimators.TargetedCALRegressor`.
+        those of the same folds. For classes the log loss decides, and prediction sets are those of
+        the folds; see `xtalshift.estimators.AdaptedStackClassifier`. For the others see
+        `xtalshift.estimators.TargetedCALRegressor`.
     settings : mapping, optional
         Settings of the method, as in `TargetedCALRegressor`; ``auto`` has none.
     calibration_folds : int, default 5
@@ -72,27 +77,36 @@ def adapt(
     Raises
     ------
     ConfigError
-        If the model predicts classes, or the method needs a network and the model is none, or rows
-        that are missing.
+        If the method needs a network of numbers and the model is none, or rows that are missing.
     DataError
-        If all labels belong to training materials, or to one formula.
+        If all labels belong to training materials, or to one formula, or one is no class of the
+        model.
     FormulaError
         If a formula cannot be read.
     """
-    refuse_classes(model)
+    if method != AUTO:
+        refuse_classes(model, method)
     labels = _cleaned(labels, "labels", progress)
     if source is not None:
         source = _cleaned(source, "source rows", progress)
-    X = model.features_of(labels.materials)
+    X, start = model.features_of(labels.materials), model  # `start` keeps its type
     if method == AUTO:
         if settings:
             raise ConfigError(f"method 'auto' has no settings; got {', '.join(settings)}")
+        if isinstance(model, FittedClassifier):
+            from xtalshift.model.class_adaptation import adapt_classes, with_classes_of
+
+            labels = with_classes_of(labels, model)
+            of_classes = adapt_classes(model, labels, X, source, seed=seed, progress=progress)
+            return _renewed(start, labels, X, method, *of_classes)
         from xtalshift.model.stacked_adaptation import adapt_by_stack
 
+        assert isinstance(model, FittedModel)
         found = adapt_by_stack(model, labels, X, source, seed=seed, progress=progress)
-        return _renewed(model, labels, X, method, *found)
+        return _renewed(start, labels, X, method, *found)
     from xtalshift.model.network_adaptation import adapt_by_network
 
+    assert isinstance(model, FittedModel)
     found = adapt_by_network(
         model,
         labels,
@@ -105,34 +119,33 @@ def adapt(
         workers=workers,
         progress=progress,
     )
-    return _renewed(model, labels, X, method, *found)
+    return _renewed(start, labels, X, method, *found)
 
 
-def refuse_classes(model: object) -> None:
-    """Raise `ConfigError` for a model of classes, which has no adaptation."""
+def refuse_classes(model: object, method: str) -> None:
+    """Raise `ConfigError` for a model of classes, which no network adaptation can change."""
     if isinstance(model, FittedClassifier):
         raise ConfigError(
-            "only models of numbers can be adapted, and this one predicts the classes "
-            f"{', '.join(model.classes)}; calibrate it on labels of the new region (xtalshift "
-            "calibrate), or train it again with these labels among the others"
+            f"method {method!r} is for models of numbers, and this one predicts the classes "
+            f"{', '.join(model.classes)}; use method 'auto', which adapts any model"
         )
 
 
 def _renewed(
-    model: FittedModel,
+    model: M,
     labels: Dataset,
     X: NDArray[np.float64],
     method: str,
-    regressor: Predictor,
-    calibration: Calibration | None,
+    learned: Learned,
+    calibration: Calibration | ClassCalibration | None,
     said: Mapping[str, Any],
-) -> FittedModel:
-    """Return a model with another regressor, whose domain has the labels too.
+) -> M:
+    """Return a model with another estimator, whose domain has the labels too.
 
     A model that keeps its predictions has learned nothing from them, so that its domain stays.
     """
     domain = model.domain
-    kept = regressor is model.regressor
+    kept = learned is model.learned
     if domain is not None and labels.targets is not None and not kept:
         domain = domain.extend(
             X,
@@ -149,13 +162,13 @@ def _renewed(
         "adapted_from": model.card.provenance,
         "version": __version__,
     }
-    return replace(
-        model,
-        regressor=regressor,
-        domain=domain,
-        calibration=calibration,
-        card=replace(model.card, provenance=provenance),
-    )
+    changes: dict[str, Any] = {
+        "classifier" if isinstance(model, FittedClassifier) else "regressor": learned,
+        "domain": domain,
+        "calibration": calibration,
+        "card": replace(model.card, provenance=provenance),
+    }
+    return replace(model, **changes)
 
 
 def _cleaned(data: Dataset, what: str, progress: Progress) -> Dataset:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from xtalshift.data.dataset import Dataset
 from xtalshift.errors import DataError
 from xtalshift.featurize.pretrained import encoder_of
+from xtalshift.metrics.classification import log_losses
 from xtalshift.model.fitted import FittedModel
 from xtalshift.model.material_model import MaterialModel
 from xtalshift.progress import Progress
@@ -21,15 +22,15 @@ LEAST_UNSEEN = 20
 
 @dataclass(frozen=True)
 class CrossFit:
-    """Errors of labels that were held out in turn, in the unit of the target."""
+    """Errors (in the unit of the target) or log losses of labels that were held out in turn."""
 
     n: int
     """Number of labels that were held out."""
     before: float
     after: float
     constant: float
-    """`before`, `after`, `constant`: mean absolute error of the model, of adaptations to the other
-    labels, and of the mean of the other labels."""
+    """`before`, `after`, `constant`: mean error of the model, of adaptations to the other labels,
+    and of the mean, or the shares of the classes, of the other labels."""
     standard_error: float | None
     """Standard error of the difference of `before` and `after`; None for a single label."""
     kept: bool
@@ -66,7 +67,7 @@ def known_labels(
 
 
 def find_judges(
-    model: FittedModel, labels: Dataset, X: FloatArray, progress: Progress
+    model: MaterialModel, labels: Dataset, X: FloatArray, progress: Progress
 ) -> NDArray[np.bool_]:
     """Return which labels can tell how good a model is, shape (n,).
 
@@ -147,4 +148,42 @@ def judge(
         float(gain.std(ddof=1) / np.sqrt(len(told))) if len(told) > 1 else None,
         kept,
         factors,
+    )
+
+
+def judge_classes(
+    before: FloatArray,
+    after: FloatArray,
+    codes: NDArray[np.int64],
+    told: NDArray[np.int64],
+    *,
+    kept: bool,
+) -> CrossFit:
+    """Return the log losses of the labels that were held out in turn.
+
+    Parameters
+    ----------
+    before, after : ndarray of float64, shape (m, k)
+        Probabilities of the labels that were held out, by the model and by what was not adapted to
+        them.
+    codes : ndarray of int64, shape (n,)
+        Class numbers of all labels.
+    told : ndarray of int64, shape (m,)
+        Numbers of those that were held out.
+    kept : bool
+        Whether the model keeps its predictions.
+    """
+    y, k = codes[told], before.shape[1]
+    # of the other labels, and of one more that is split evenly: a class may have a single label
+    others = np.bincount(codes, minlength=k) - np.eye(k)[y] + 1 / k
+    constant = log_losses(y, others / others.sum(axis=1, keepdims=True))
+    start, end = log_losses(y, before), log_losses(y, after)
+    gain = start - end
+    return CrossFit(
+        len(told),
+        float(start.mean()),
+        float(end.mean()),
+        float(constant.mean()),
+        float(gain.std(ddof=1) / np.sqrt(len(told))) if len(told) > 1 else None,
+        kept,
     )

@@ -14,6 +14,7 @@ from xtalshift.estimators.adapted_stack import AdaptedStackRegressor
 from xtalshift.estimators.predictors import Predictor
 from xtalshift.methods import MethodSettings
 from xtalshift.methods.stacks import adapted_stack
+from xtalshift.model.classifier import FittedClassifier
 from xtalshift.model.fitted import FittedModel
 from xtalshift.model.intervals import MIN_CALIBRATION, Scored, join_scores, score_rows
 from xtalshift.model.label_judges import find_judges, judge
@@ -140,18 +141,24 @@ def _error_alone(
     return {"alone": float(errors.mean())}
 
 
-def remembered(model: FittedModel) -> Dataset | None:
+def remembered(model: FittedModel | FittedClassifier) -> Dataset | None:
     """Return the training materials that the domain of a model remembers, with their targets.
 
     None if it has no domain, or if extra columns or structures, which a domain does not keep, are
-    features.
+    features. Materials of several classes are left out.
     """
     domain = model.domain
     if domain is None or model.card.feature_cols or model.featurizer.needs_structures:
         return None
     notation = model.featurizer.notation
+    classes = model.classes if isinstance(model, FittedClassifier) else None
+    whole = domain.targets_ % 1 == 0 if classes else np.ones(len(domain.targets_), dtype=bool)
     known = Dataset.of(
-        domain.formulas_, domain.targets_, hydrates=notation.hydrates, amounts=notation.amounts
+        np.array(domain.formulas_, dtype=object)[whole],
+        domain.targets_[whole],
+        classes=classes,
+        hydrates=notation.hydrates,
+        amounts=notation.amounts,
     )
     usable = np.flatnonzero(model.featurize(known.materials).reasons == "")
     return known.take(usable) if len(usable) else None

@@ -67,23 +67,6 @@ class TablePredictor:
             )
 
     @property
-    def numbers(self) -> FittedModel:
-        """The model, for what works with numbers only.
-
-        Raises
-        ------
-        ConfigError
-            If it predicts classes.
-        """
-        if isinstance(self.model, FittedClassifier):
-            raise ConfigError(
-                f"the model predicts the classes {', '.join(self.model.classes)}, and this works "
-                "with numbers only; rank materials by the probability of a class: xtalshift screen "
-                "--class NAME"
-            )
-        return self.model
-
-    @property
     def notation(self) -> Notation:
         """How formulas are read that can be read in two ways."""
         return self.reading.notation_like(self.model.featurizer.notation)

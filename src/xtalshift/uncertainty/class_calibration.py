@@ -48,6 +48,7 @@ class ClassCalibration:
         X: NDArray[np.float64] | None = None,
         groups: ArrayLike | None = None,
         kind: SetKind = "lac",
+        learned: ProbabilityCalibration | None = None,
     ) -> Self:
         """Return the calibration of rows that the classifier was not trained on.
 
@@ -65,6 +66,8 @@ class ClassCalibration:
             Reduced formulas.
         kind : {"lac", "aps", "class-conditional"}
             Of the sets.
+        learned : ProbabilityCalibration, optional
+            Of the probabilities; by default learned from the rows.
 
         Raises
         ------
@@ -74,7 +77,7 @@ class ClassCalibration:
         largest = np.finfo(np.float32).max  # infinity would be no feature
         features = None if X is None else np.clip(X, -largest, largest).astype(np.float32)
         return cls(
-            fit_probabilities(probabilities, labels, groups=groups),
+            learned or fit_probabilities(probabilities, labels, groups=groups),
             SetCalibration.of(probabilities, labels, kind),
             origin,
             features,

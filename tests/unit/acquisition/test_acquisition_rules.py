@@ -34,7 +34,8 @@ def forecast(mean, width, transform="none", law=LAW):
 MEAN, WIDTH = np.array([1.0, 3.0, 2.0, -4.0]), np.array([0.5, 0.1, 2.0, 0.2])
 FOUND = forecast(MEAN, WIDTH)
 POINTS = np.array([[0.0], [1.0], [1.2], [8.0]])
-ALL = Candidates(4, MEAN, FOUND, POINTS, known=[[7.5]])
+SHARES = [[0.5, 0.5, 0.0], [0.2, 0.2, 0.6], [1.0, 0.0, 0.0], [0.25, 0.5, 0.25]]
+ALL = Candidates(4, MEAN, FOUND, POINTS, [[7.5]], SHARES)
 
 
 def test_the_names_of_the_command_line():
@@ -45,6 +46,9 @@ def test_the_names_of_the_command_line():
         "target",
         "probability",
         "ucb",
+        "entropy",
+        "margin",
+        "class-probability",
         "random",
         "diversity",
     ]
@@ -64,12 +68,21 @@ def test_the_names_of_the_command_line():
         ("probability", Aim(window=(1.0, 2.0)), FOUND.probability(1.0, 2.0)),
         ("ucb", Aim(level=0.5), FOUND.interval(0.5)[1]),
         ("ucb", Aim("low", level=0.5), -FOUND.interval(0.5)[0]),
+        ("class-probability", Aim(of_class=1), [0.5, 0.2, 0.0, 0.5]),
         ("random", Aim(), np.random.default_rng(5).random(4)),
         ("diversity", Aim(), np.ones(4)),
     ],
 )
 def test_scores_are_those_of_the_function(rule, aim, expected):
-    assert score_candidates(rule, ALL, aim, rng=5).tolist() == expected.tolist()
+    assert score_candidates(rule, ALL, aim, rng=5).tolist() == list(expected)
+
+
+def test_how_uncertain_a_class_is():
+    entropy = [np.log(2), -(0.4 * np.log(0.2) + 0.6 * np.log(0.6)), 0, 1.5 * np.log(2)]
+    np.testing.assert_allclose(score_candidates("entropy", ALL), entropy, atol=1e-15)
+    np.testing.assert_allclose(score_candidates("margin", ALL), [1, 0.6, 0, 0.75])
+    with pytest.raises(ConfigError, match="needs of_class: the wanted class"):
+        score_candidates("class-probability", ALL)
 
 
 @pytest.mark.parametrize(

@@ -58,11 +58,11 @@ def test_a_shift_of_all_labels_is_learned_and_the_errors_say_so():
     stack = fitted()
     X, y = rows(30, 2)
     np.testing.assert_allclose(stack.predict(X), y + 5, atol=1e-3)
-    assert stack.start_mae_ == pytest.approx(5, rel=1e-3)
-    assert stack.mae_ < 1e-3
+    assert stack.start_error_ == pytest.approx(5, rel=1e-3)
+    assert stack.error_ < 1e-3
     assert stack.n_held_out_ == 40
     X, y = rows(40, 1)
-    assert stack.constant_mae_ > np.abs(y - y.mean()).mean()  # of the others
+    assert stack.constant_error_ > np.abs(y - y.mean()).mean()  # of the others
     assert stack.errors_["line"] < 1e-3 < stack.errors_["joint"]
     assert stack.weights_.sum() == pytest.approx(1)
 
@@ -80,7 +80,7 @@ def test_predictions_are_the_weighted_members_with_the_model_among_them():
     np.testing.assert_allclose(stack.predict(X), stack.weights_ @ found)
     center, std = stack.predict_with_std(X)
     np.testing.assert_array_equal(center, stack.predict(X))
-    expected = np.sqrt(stack.weights_ @ (found - center) ** 2) + 0.3 * stack.mae_
+    expected = np.sqrt(stack.weights_ @ (found - center) ** 2) + 0.3 * stack.error_
     np.testing.assert_allclose(std, expected)
     np.testing.assert_array_equal(stack.predict_std(X), std)
 
@@ -94,7 +94,7 @@ def test_a_model_that_no_correction_improves_stays_as_it_is():
     assert stack.members_ == ()
     assert stack.weights_.tolist() == [1.0]
     assert stack.out_of_fold_ is None
-    assert stack.mae_ >= stack.start_mae_
+    assert stack.error_ >= stack.start_error_
     np.testing.assert_array_equal(stack.predict(X), start().predict(X))
     assert stack.predict_std(X) is None  # as the model: a spread of 0 would be no uncertainty
     assert stack.predict_with_std(X)[1] is None
@@ -120,7 +120,7 @@ def test_errors_are_of_labels_that_chose_neither_corrections_nor_weights():
     columns = [first]
     for one in members[:3]:
         seed = np.random.default_rng(1)
-        problem = Problem(start(), first, Labelled(X, y), None, seed)
+        problem = Problem(first, Labelled(X, y), None, seed)
         columns.append(np.clip(cross_fit(one, problem, folds).predictions, *stack.bounds_))
     table = np.stack(columns)
     expected = np.empty(24)
@@ -128,7 +128,7 @@ def test_errors_are_of_labels_that_chose_neither_corrections_nor_weights():
         out = folds == fold
         expected[out] = adaptation_weights(table[:, ~out], y[~out]) @ table[:, out]
     np.testing.assert_allclose(own.center, expected)
-    assert stack.mae_ == pytest.approx(np.abs(expected - y).mean())
+    assert stack.error_ == pytest.approx(np.abs(expected - y).mean())
     assert stack.failures_ == {"joint": "there are no source rows"}
     said = {one["name"]: one for one in stack.describe_members()}
     left_out = {"mae": None, "left_out": "there are no source rows"}
@@ -142,7 +142,7 @@ def test_a_correction_sees_the_labels_of_other_folds_only():
     y = y + np.arange(12) % 3  # each fold has an offset of its own
     folds = np.arange(12) % 3
     mean = Correction("mean", ConstantRegressor(), "features", "targets")
-    problem = Problem(start(), start().predict(X), Labelled(X, y), None, np.random.default_rng(0))
+    problem = Problem(start().predict(X), Labelled(X, y), None, np.random.default_rng(0))
     found = cross_fit(mean, problem, folds)
     expected = [y[folds != fold].mean() for fold in folds]
     np.testing.assert_allclose(found.predictions, expected)
@@ -160,7 +160,7 @@ def test_labels_have_their_share_of_the_weight_and_their_formulas_are_not_replay
     source = Labelled(rows(20, 7)[0], np.full(20, 100.0), groups=source_names)
     labels = Labelled(X, np.zeros(10), groups=names)
     mean = Correction("mean", ConstantRegressor(), "features", "targets", replays=True, share=share)
-    problem = Problem(start(), np.zeros(10), labels, source, np.random.default_rng(0))
+    problem = Problem(np.zeros(10), labels, source, np.random.default_rng(0))
     whole = cross_fit(mean, problem, np.arange(10) % 2).fit_all(1.0)
     assert whole.predictor.value_ == pytest.approx(100 * (1 - share))
 
@@ -202,7 +202,7 @@ def test_without_caution_any_smaller_error_is_enough():
     )
     for stack in (careful, other):
         stack.adapt(start(), X, labels)
-    assert other.mae_ == careful.mae_ < careful.start_mae_  # by less than chance may
+    assert other.error_ == careful.error_ < careful.start_error_  # by less than chance may
     assert careful.members_ == ()
     assert len(other.members_) == 1
 
@@ -217,7 +217,7 @@ def test_training_materials_train_corrections_but_are_never_held_out():
     none = AdaptedStackRegressor(members=corrections(), random_state=0)
     none.adapt(start(), X, y + 2, fresh=np.zeros(30, dtype=bool))
     assert none.n_held_out_ == 0
-    assert np.isnan(none.mae_)
+    assert np.isnan(none.error_)
     np.testing.assert_array_equal(none.predict(X), start().predict(X))
 
 

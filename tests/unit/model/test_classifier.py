@@ -160,12 +160,6 @@ def test_auto_of_classes_is_one_stack_and_ordinal_members_have_thresholds():
     assert {type(one.regressor).__name__ for one in ordered.members} == {"OrdinalClassifier"}
 
 
-def test_classes_are_not_adapted():
-    model = xs.fit(table(), "ridge", features="fractions", intervals=NONE)
-    with pytest.raises(ConfigError, match="only models of numbers can be adapted"):
-        xs.adapt(model, table())
-
-
 def test_one_class_is_refused():
     data = xs.Dataset.of(["NaCl", "KCl", "LiF"], [0, 0, 0], classes=("a", "b"))
     with pytest.raises(DataError, match="one class"):
@@ -204,5 +198,49 @@ def test_a_table_predictor_adds_the_columns(tmp_path):
     model = xs.fit(table(), "ridge", features="fractions", intervals=NONE)
     frame = TablePredictor(model).predict(pd.DataFrame({"formula": ["NaCl", "?"]}), "t")
     assert frame["prediction"].tolist() == ["second", ""]
-    with pytest.raises(ConfigError, match="works with numbers only"):
-        _ = TablePredictor(model).numbers
+
+
+def labels_of(turned):
+    """Return 60 other materials; `turned`: each has the other class."""
+    formulas = [f"{a}{b}3" for a in METALS for b in ANIONS]
+    kinds = [(ANIONS.index(f[:-1][len(a) :]) + turned) % 2 for f, a in
+             zip(formulas, np.repeat(METALS, len(ANIONS)), strict=True)]  # fmt: skip
+    return xs.Dataset.of(formulas, kinds, classes=("first", "second"), target_name="kind")
+
+
+def test_an_adapted_model_follows_its_labels_and_is_saved(tmp_path):
+    model = xs.fit(table(), "ridge", features="fractions")
+    labels = labels_of(1)
+    adapted = xs.adapt(model, labels)
+    said = adapted.card.provenance["cross_fit"]
+    known = model.predict(labels.materials).probabilities[np.arange(60), labels.y.astype(int)]
+    assert said["before"] == pytest.approx(-np.log(known).mean())
+    assert said["after"] < 0.1 < said["constant"] < said["before"]
+    assert not said["kept"]
+    assert adapted.calibration.origin == "target"
+    assert adapted.calibration.probabilities.kind == "none"
+    asked = ["NaCl7", "LiS5", "Fe3O4"]
+    found = adapted.predict(asked).probabilities
+    np.testing.assert_array_equal(
+        found.argmax(axis=1), 1 - model.predict(asked).probabilities.argmax(axis=1)
+    )
+    again = xs.load_model(xs.save_model(adapted, tmp_path / "model"))
+    np.testing.assert_array_equal(again.predict(asked).probabilities, found)
+    assert again.was_trained_on(again.features_of(labels.materials)).all()
+
+
+def test_names_of_the_labels_may_be_in_another_order_and_foreign_ones_are_refused():
+    model = xs.fit(table(), "ridge", features="fractions")
+    labels = labels_of(1)
+    names = np.array(labels.labels, dtype=object)
+    turned = xs.Dataset.of(
+        labels.formulas, [("second", "first").index(n) for n in names],
+        classes=("second", "first"), target_name="kind",
+    )  # fmt: skip
+    one, other = (xs.adapt(model, data).card.provenance["cross_fit"] for data in (labels, turned))
+    assert one == other
+    names[0] = "third"
+    with pytest.raises(DataError, match="'third' is no class of the model"):
+        xs.adapt(model, xs.Dataset.of(labels.formulas, names.tolist()))
+    with pytest.raises(ConfigError, match="method 'l2-sp' is for models of numbers"):
+        xs.adapt(model, labels, method="l2-sp")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from xtalshift.domain.applicability import ApplicabilityDomain
+from xtalshift.domain.applicability import BETWEEN, ApplicabilityDomain
 from xtalshift.estimators.class_predictors import ClassPredictor
 from xtalshift.featurize import CompositionFeatures
 from xtalshift.metrics.classification import log_losses
@@ -197,7 +197,9 @@ class FittedClassifier(MaterialModel):
             self._fill_domain(found, self.domain, good, rows, known)
         return found
 
-    def _name_targets(self, targets: FloatArray) -> NDArray[np.object_]:
+    def shown_targets(self, domain: ApplicabilityDomain) -> NDArray[np.object_]:
+        """Return the classes of the training materials, shape (n,)."""
         names = np.array((*self.classes, MIXED), dtype=object)
-        codes = np.where(targets % 1 == 0, targets, len(self.classes)).astype(np.intp)
+        targets = domain.targets_
+        codes = np.where(targets == BETWEEN, len(self.classes), targets).astype(np.intp)
         return names[codes]

@@ -404,6 +404,7 @@ def find_domain(
         feature_names=feature_names,
         compositions=data.materials.compositions.take(rows.train),
         crystals=None if known is None else known.take(rows.train),
+        classes=data.classes is not None,
         random_state=derive_seed(seed, "domain"),
     )
 

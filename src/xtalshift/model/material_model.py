@@ -137,7 +137,8 @@ class MaterialModel:
             readable_key(name) for name in domain.formulas_[scores.nearest]
         ]
         found.nearest_distance[good] = scores.nearest_distance
-        found.nearest_target[good] = self._name_targets(domain.targets_[scores.nearest])
+        targets = self.shown_targets(domain)
+        found.nearest_target[good] = targets[scores.nearest]
         crystals = domain.crystals_
         if crystals is not None:
             assert found.nearest_id is not None
@@ -145,11 +146,11 @@ class MaterialModel:
             found.nearest_id[good] = crystals.ids[scores.nearest]
             found.nearest_space_group[good] = crystals.space_groups[scores.nearest]
         if found.explanation is not None:
-            found.explanation[good] = domain.explain(rows)
+            found.explanation[good] = domain.explain(rows, targets=targets)
 
-    def _name_targets(self, targets: FloatArray) -> NDArray[Any]:
-        """Return targets of training materials as they are shown, shape (n,)."""
-        return targets
+    def shown_targets(self, domain: ApplicabilityDomain) -> NDArray[Any]:
+        """Return the targets of the training materials as they are shown, shape (n,)."""
+        return domain.targets_
 
     def was_trained_on(self, X: FloatArray) -> NDArray[np.bool_]:
         """Return which rows of features, shape (n, d), are training materials.

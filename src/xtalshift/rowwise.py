@@ -54,3 +54,12 @@ def in_pieces(
     """Return ``evaluate(X)``, shape (..., n), computed in pieces of at most so many rows."""
     starts = range(0, max(len(X), 1), rows)
     return np.concatenate([evaluate(X[start : start + rows]) for start in starts], axis=-1)
+
+
+def softmax(logits: NDArray[np.floating[Any]], axis: int = 1) -> NDArray[Any]:
+    """Return logits, of any shape, as shares along an axis; those of a row sum to 1.
+
+    PyTorch's softmax gives a row other last bits at another place.
+    """
+    raised = np.exp(logits - logits.max(axis=axis, keepdims=True))
+    return np.asarray(raised / raised.sum(axis=axis, keepdims=True))

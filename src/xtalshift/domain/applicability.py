@@ -43,6 +43,8 @@ _OWN: Schema = {
 
 SAME = 1e-4
 """Distance, in standard deviations, below which features differ by rounding only."""
+BETWEEN = 0.5
+"""Target of training materials that differ in nothing but their class."""
 
 
 class DomainScores(NamedTuple):
@@ -114,6 +116,7 @@ class ApplicabilityDomain:
         compositions: Compositions | None = None,
         elements: ArrayLike | None = None,
         crystals: KnownCrystals | None = None,
+        classes: bool = False,
         random_state: int = 0,
     ) -> Self:
         """Learn the region that the training rows cover.
@@ -123,7 +126,7 @@ class ApplicabilityDomain:
         X_train : array_like of float, shape (n, d)
             Features in their own units, finite or NaN.
         y_train : array_like of float, shape (n,)
-            Targets, shown beside the nearest materials.
+            Targets, shown beside the nearest materials; for rows with equal features their mean.
         formulas_train : sequence of str, length n
             Formulas.
         X_held_out : array_like of float, shape (m, d), optional
@@ -137,6 +140,9 @@ class ApplicabilityDomain:
             Elements of the training rows; by default those of the formulas.
         crystals : KnownCrystals of n rows, optional
             Which crystals the rows are.
+        classes : bool
+            Whether targets are numbers of classes, which have no mean: that of rows with equal
+            features and different classes is then 1/2.
         random_state : int
             Seed of k-means and of the groups held out for the threshold.
 
@@ -155,6 +161,9 @@ class ApplicabilityDomain:
         domain.formulas_ = formulas[kept]
         domain.crystals_ = None if crystals is None else crystals.take(kept)
         domain.targets_ = np.bincount(merged, weights=y) / np.bincount(merged)
+        if classes:
+            differ = np.bincount(merged, weights=y != y[kept][merged]) > 0
+            domain.targets_[differ] = BETWEEN
         domain.range_ = FeatureRange.of(X, tuple(str(name) for name in feature_names))
         parsed = _parse(formulas[kept]) if compositions is None else compositions.take(kept)
         contains = parsed.contained_elements()
@@ -205,8 +214,14 @@ class ApplicabilityDomain:
             unseen[row] = f"{unseen[row]} {SYMBOLS[z]}".lstrip()
         return unseen
 
-    def reasons(self, X: ArrayLike, *, n_nearest: int = 3) -> list[DomainReasons]:
-        """Return the reasons of every row's score, with its `n_nearest` training materials."""
+    def reasons(
+        self, X: ArrayLike, *, n_nearest: int = 3, targets: ArrayLike | None = None
+    ) -> list[DomainReasons]:
+        """Return the reasons of every row's score, with its `n_nearest` training materials.
+
+        `targets` are those of the training materials as they are shown; by default `targets_`.
+        """
+        shown = (self.targets_ if targets is None else np.asarray(targets)).tolist()
         features = self._check_features(X)
         reference = self.novelty_.reference
         distances, rows = reference.neighbours(features, n_nearest)
@@ -219,7 +234,7 @@ class ApplicabilityDomain:
                 self.range_.worst(features[row], beyond[row]),
                 self.range_.rare(features[row], shares[row]),
                 tuple(
-                    self._near(place, distance)
+                    self._near(place, distance, shown[place])
                     for place, distance in zip(
                         rows[row].tolist(), distances[row].tolist(), strict=True
                     )
@@ -228,9 +243,9 @@ class ApplicabilityDomain:
             for row in range(len(features))
         ]
 
-    def explain(self, X: ArrayLike) -> NDArray[np.object_]:
+    def explain(self, X: ArrayLike, *, targets: ArrayLike | None = None) -> NDArray[np.object_]:
         """Return the `reasons` of every row as one line of text, shape (n,)."""
-        found = self.reasons(X)
+        found = self.reasons(X, targets=targets)
         texts = np.empty(len(found), dtype=object)
         texts[:] = [str(reasons) for reasons in found]
         return texts
@@ -338,9 +353,9 @@ class ApplicabilityDomain:
         self.crystals_ = KnownCrystals.from_state(own) if "ids" in own else None
         return self
 
-    def _near(self, place: int, distance: float) -> NearMaterial:
+    def _near(self, place: int, distance: float, target: float | str) -> NearMaterial:
         """Return the training material at a place."""
-        formula, target = readable_key(self.formulas_[place]), float(self.targets_[place])
+        formula = readable_key(self.formulas_[place])
         if self.crystals_ is None:
             return NearMaterial(formula, float(distance), target)
         group = int(self.crystals_.space_groups[place])

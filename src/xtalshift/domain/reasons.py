@@ -61,14 +61,14 @@ class RareValue(NamedTuple):
 
 
 class NearMaterial(NamedTuple):
-    """A training material, its distance in standard deviations, and its target in its unit.
+    """A training material, its distance in standard deviations, and its target: value or class.
 
     Crystals have an id and the number of their space group (0: none is found).
     """
 
     formula: str
     distance: float
-    target: float
+    target: float | str
     id: str = ""
     space_group: int = 0
 
@@ -76,7 +76,9 @@ class NearMaterial(NamedTuple):
         """Return one phrase."""
         group = f"space group {self.space_group}, " if self.space_group else ""
         name = f"{self.formula} {self.id}".rstrip()
-        return f"{name} ({group}distance {self.distance:.3g}, value {self.target:.4g})"
+        known = self.target
+        told = f"class {known}" if isinstance(known, str) else f"value {known:.4g}"
+        return f"{name} ({group}distance {self.distance:.3g}, {told})"
 
 
 class DomainReasons(NamedTuple):

@@ -20,7 +20,7 @@ from xtalshift.estimators.packed_trees import pack_trees, unpack_trees
 from xtalshift.estimators.predictors import OBJECTIVES, PREDICT_ROWS, Arrays, Learned
 from xtalshift.estimators.tree_sum import TreeSum
 from xtalshift.featurize.scale import SCALER, FeatureScaler
-from xtalshift.rowwise import in_blocks, in_pieces
+from xtalshift.rowwise import in_blocks, in_pieces, softmax
 from xtalshift.saved_arrays import TEXT, Layout, SavedArray, Schema, check_arrays
 from xtalshift.uncertainty.probabilities import ProbabilityCalibration, ProbabilityKind
 
@@ -125,12 +125,6 @@ def spread_out(shares: FloatArray, present: NDArray[np.int64], k: int) -> FloatA
     return found
 
 
-def normalise(logits: FloatArray) -> FloatArray:
-    """Return the softmax of each row, shape (n, m)."""
-    raised = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return np.asarray(raised / raised.sum(axis=1, keepdims=True))
-
-
 @dataclass(eq=False, repr=False, kw_only=True)
 class ConstantClassPredictor(ClassPredictor):
     """Predicts the same shares for every row; settings as in `ConstantClassifier`."""
@@ -197,7 +191,7 @@ class LogisticClassPredictor(ClassPredictor):
 
     def _shares(self, X: FloatArray) -> FloatArray:
         found = in_blocks(lambda rows: (self.scaler_.transform(rows) @ self.coef_).T, X)
-        return normalise(found.T + self.intercept_)
+        return softmax(found.T + self.intercept_)
 
     @classmethod
     def _saved(cls, found: Layout) -> Schema:
@@ -276,7 +270,7 @@ class LightGBMClassPredictor(ClassPredictor):
         sums = [one.predict(X, self.threads) for one in self.trees_]
         if len(sums) == 1:  # the logarithm of the odds of the second of two
             sums = [np.zeros(len(X)), *sums]
-        return normalise(np.column_stack(sums))
+        return softmax(np.column_stack(sums))
 
     @classmethod
     def _saved(cls, found: Layout) -> Schema:

@@ -34,7 +34,6 @@ from xtalshift.estimators.class_predictors import (
     LightGBMClassPredictor,
     LogisticClassPredictor,
     RecalibrationClassPredictor,
-    normalise,
     spread_out,
 )
 from xtalshift.estimators.classical import PIECE_ROWS
@@ -42,7 +41,7 @@ from xtalshift.estimators.lightgbm_text import Tree, join_trees, split_classes
 from xtalshift.estimators.searched import Searched, Tried
 from xtalshift.estimators.tree_sum import TreeSum
 from xtalshift.featurize.scale import FeatureScaler
-from xtalshift.rowwise import in_pieces
+from xtalshift.rowwise import in_pieces, softmax
 from xtalshift.uncertainty.probabilities import fit_probabilities
 
 FloatArray = NDArray[np.float64]
@@ -134,7 +133,7 @@ class LogisticClassifier(LogisticClassPredictor, Searched, Classifier):
                 "intercept_": intercept,
                 "alpha_": float(alpha),
             }
-            shares = normalise(x_other @ coef + intercept)
+            shares = softmax(x_other @ coef + intercept)
             yield Tried(number, spread_out(shares, present, data.classes), learned)
 
 

@@ -19,6 +19,7 @@ from xtalshift.estimators.network import Network, WeightsChoice
 from xtalshift.estimators.predictors import Arrays
 from xtalshift.nn.irnet import IRNet, outputs_apart
 from xtalshift.nn.losses import CROSS_ENTROPY, Loss
+from xtalshift.rowwise import softmax
 from xtalshift.saved_arrays import Layout, Schema
 
 FloatArray = NDArray[np.float64]
@@ -79,10 +80,7 @@ class NetworkClassifier(Network, Classifier):
 
     def _members(self, weights: WeightsChoice, X: FloatArray) -> FloatArray:
         """Return the probabilities of each member, rows last, shape (members, m, n)."""
-        logits = self._evaluate(self.states_[weights], X, _logits)
-        # not PyTorch's softmax, in which the last bits of a row depend on its place
-        raised = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return np.asarray(raised / raised.sum(axis=1, keepdims=True))
+        return softmax(self._evaluate(self.states_[weights], X, _logits))
 
     def _fit_targets(self, data: FitData) -> None:
         """Nothing is learned: targets are numbers of classes."""

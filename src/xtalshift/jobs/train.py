@@ -219,12 +219,10 @@ def train_inputs(
         return replace(trained, adversarial=adversarial_table(model, inputs, values))
 
 
-def check_rows(number: int, where: str = "") -> None:
+def check_rows(number: int, of: str = "") -> None:
     """Raise `SplitError` if a table has too few usable rows for training."""
     if number < MIN_ROWS:
-        raise SplitError(
-            f"{where}{number} usable rows; at least {MIN_ROWS} are needed for training"
-        )
+        raise SplitError(f"{number} usable rows{of}; at least {MIN_ROWS} are needed for training")
 
 
 def judged(model: FittedModel, inputs: Inputs, rows: FitRows) -> Trained:
@@ -277,9 +275,7 @@ def train_on_fidelities(
     SplitError
         If there are too few rows to predict.
     """
-    usual = features_of(method, config.data.features)
-    data = settle_structures(config.data, [usual] if needs_structures(usual) else [])
-    data = data.model_copy(update={"features": features_of(method, data.features)})
+    data = settle_data(config.data, method)
     table = read_rows(data, progress)
     parts = part_fidelities(table, column, named)
     for remark in parts.remarks:
@@ -289,11 +285,7 @@ def train_on_fidelities(
         progress.say(f"{column} = {name!r}:")
         found.append(clean_rows(rows, data, progress))
     high, low = found
-    if len(high.data) < MIN_ROWS:
-        raise SplitError(
-            f"{len(high.data)} usable rows of {column} = {parts.names[0]!r}; at least {MIN_ROWS} "
-            "are needed for training"
-        )
+    check_rows(len(high.data), f" of {column} = {parts.names[0]!r}")
     cores = config.threads or count_cores()
     with limited_threads(cores):
         fitted = fit_fidelities(

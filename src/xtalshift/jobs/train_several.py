@@ -60,12 +60,6 @@ def train_several(
     """
     settled = {name: settle_data(data, method) for name, data in targets.items()}
     inputs = read_several(settled, progress)
-    for name, own in inputs.items():
-        if own.data.classes is not None:
-            raise ConfigError(
-                f"the target {name!r} is a class, and several targets are numbers; train it alone, "
-                "or read it as a number (--task regression)"
-            )
     if fits_jointly(method):
         if split is not None:
             raise ConfigError(
@@ -108,7 +102,7 @@ def _train_jointly(
     if minutes is not None:
         raise ConfigError(f"{method} keeps no budget of minutes; the method auto does")
     for name, own in inputs.items():
-        check_rows(len(own.data), f"target {name!r}: ")
+        check_rows(len(own.data), f" of target {name!r}")
     threads = config.threads or count_cores()
     with limited_threads(threads):
         fits = fit_jointly(

@@ -27,13 +27,14 @@ from xtalshift.model.classifier import FittedClassifier
 from xtalshift.model.fitting import (
     FitRows,
     draw_rows,
-    find_domain,
-    learned_features,
+    learn,
+    learned_domain,
     make_card,
     origin_of,
     set_budget,
     target_access,
 )
+from xtalshift.model.inputs import refuse_transform
 from xtalshift.model.intervals import MIN_CALIBRATION
 from xtalshift.progress import Progress
 from xtalshift.seeding import derive_seed
@@ -80,10 +81,7 @@ def fit_classes(
         If the method is one of regression, or a transform is given.
     """
     assert data.classes is not None
-    if transform != "none":
-        raise ConfigError(
-            f"transform = {transform!r} changes the scale of numbers, and the target is a class"
-        )
+    refuse_transform(data, transform)
     check_classes(data)
     intervals = intervals or IntervalConfig()
     learner = _build(method, settings or MethodSettings(), seed, params, ordered=data.ordered)
@@ -97,33 +95,21 @@ def fit_classes(
             labels=data.y,
         )
     weights = data.weights
-    y = data.y
-
-    def part(chosen: NDArray[np.int64]) -> FloatArray | None:
-        return None if weights is None else weights[chosen]
-
-    access = target_access(method, data, X, rows, lambda codes, _: codes, weights)
-    learner.fit(
-        X[rows.train],
-        y[rows.train],
-        sample_weight=part(rows.train),
-        groups=data.groups[rows.train],
-        X_val=X[rows.validation],
-        y_val=y[rows.validation],
-        val_weight=part(rows.validation),
-        val_groups=data.groups[rows.validation],
-        origin=origin_of(learner, data, featurizer, rows.train),
+    learn(
+        learner,
+        data,
+        featurizer,
+        X,
+        data.y,
+        rows,
+        weights,
         classes=np.arange(len(data.classes)),
-        **learned_features(learner, data, featurizer, rows),
         progress=progress,
         checkpoint=checkpoint,
-        **access,
+        **target_access(method, data, X, rows, lambda codes, _: codes, weights),
     )
-    names = (*featurizer.names, *data.materials.extra_names)
     if domain is True:
-        known = np.concatenate([rows.train, rows.validation])
-        seen = FitRows(known, known) if learner.cross_fits else rows
-        domain = find_domain(data, X, seen, names, seed)
+        domain = learned_domain(learner, data, featurizer, X, rows, seed)
     return FittedClassifier(
         featurizer,
         data.classes,

@@ -10,12 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xtalshift.errors import ConfigError
-from xtalshift.model.predicted_rows import PredictedRows
+from xtalshift.model.predicted_rows import (
+    FloatArray,
+    PredictedRows,
+    TextArray,
+    blank_rows,
+    blank_texts,
+)
+from xtalshift.model.predictions import CRYSTAL_COLUMNS
 from xtalshift.notebook import SHOWN_ROWS, html_table
 from xtalshift.registry import near_miss
-
-FloatArray = NDArray[np.float64]
-TextArray = NDArray[np.object_]
 
 _AFTER = (
     "ood_score",
@@ -32,7 +36,6 @@ _AFTER = (
 SET_COLUMN = "prediction_set"
 SEPARATOR = "|"
 """Between the names of a prediction set."""
-_OPTIONAL = ("nearest_id", "nearest_space_group", "explanation")
 
 
 def probability_column(name: str) -> str:
@@ -68,23 +71,11 @@ class ClassPredictions(PredictedRows):
         Class of the nearest training material.
     """
 
-    formula: TextArray
     classes: tuple[str, ...]
     prediction: TextArray
     probabilities: FloatArray
     in_set: NDArray[np.bool_]
-    ood_score: FloatArray
-    in_domain: NDArray[np.bool_]
-    unseen_elements: TextArray
-    nearest_formula: TextArray
-    nearest_distance: FloatArray
     nearest_target: TextArray
-    n_clipped: NDArray[np.int64]
-    n_imputed: NDArray[np.int64]
-    reason: TextArray
-    nearest_id: TextArray | None = None
-    nearest_space_group: NDArray[np.int64] | None = None
-    explanation: TextArray | None = None
 
     def __repr__(self) -> str:
         """Return how many rows there are, and how many are bad or outside the domain."""
@@ -115,28 +106,13 @@ class ClassPredictions(PredictedRows):
     ) -> ClassPredictions:
         """Return predictions with nothing filled in yet."""
         n = len(formulas)
-
-        def texts() -> TextArray:
-            return np.full(n, "", dtype=object)
-
         return cls(
-            formula=formulas,
             classes=classes,
-            prediction=texts(),
+            prediction=blank_texts(n),
             probabilities=np.full((n, len(classes)), np.nan),
             in_set=np.zeros((n, len(classes)), dtype=bool),
-            ood_score=np.full(n, np.nan),
-            in_domain=np.zeros(n, dtype=bool),
-            unseen_elements=texts(),
-            nearest_formula=texts(),
-            nearest_distance=np.full(n, np.nan),
-            nearest_target=texts(),
-            n_clipped=np.zeros(n, dtype=np.int64),
-            n_imputed=np.zeros(n, dtype=np.int64),
-            reason=reasons,
-            nearest_id=texts() if crystals else None,
-            nearest_space_group=np.zeros(n, dtype=np.int64) if crystals else None,
-            explanation=texts() if explain else None,
+            nearest_target=blank_texts(n),
+            **blank_rows(formulas, reasons, explain=explain, crystals=crystals),
         )
 
     def probability(self, name: str) -> FloatArray:
@@ -166,14 +142,13 @@ class ClassPredictions(PredictedRows):
             probability_column(name): self.probabilities[:, place]
             for place, name in enumerate(self.classes)
         }
-        status = np.where(self.reason == "", "ok", "error").astype(object)
         columns = {
             "prediction": self.prediction,
             **of_classes,
             SET_COLUMN: self.prediction_set,
         }
-        columns |= {name: status if name == "status" else getattr(self, name) for name in _AFTER}
-        for name in _OPTIONAL:
+        columns |= {name: getattr(self, name) for name in _AFTER}
+        for name in (*CRYSTAL_COLUMNS, "explanation"):
             if (values := getattr(self, name)) is not None:
                 columns[name] = values
         return columns

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from xtalshift.domain.applicability import ApplicabilityDomain
-from xtalshift.errors import NotConformalizedError
+from xtalshift.domain.applicability import BETWEEN, ApplicabilityDomain
 from xtalshift.estimators.class_predictors import ClassPredictor
 from xtalshift.featurize import CompositionFeatures
 from xtalshift.metrics.classification import log_losses
@@ -22,7 +21,7 @@ from xtalshift.uncertainty.class_calibration import ClassCalibration
 from xtalshift.uncertainty.settings import LEVEL
 
 if TYPE_CHECKING:
-    from xtalshift.uncertainty.weighted import RatioMethod, ShiftWeights
+    from xtalshift.uncertainty.weighted import ShiftWeights
 
 FloatArray = NDArray[np.float64]
 MIXED = "several"
@@ -68,6 +67,8 @@ class FittedClassifier(MaterialModel):
     card: ModelCard
     calibration: ClassCalibration | None = None
     domain: ApplicabilityDomain | None = None
+
+    calibrated: ClassVar[str] = "prediction sets"
 
     def __repr__(self) -> str:
         """Return what it is in one line: method, classes and domain."""
@@ -196,36 +197,9 @@ class FittedClassifier(MaterialModel):
             self._fill_domain(found, self.domain, good, rows, known)
         return found
 
-    def weigh_shift(
-        self, X: FloatArray, *, method: RatioMethod = "classifier", seed: int | None = 0
-    ) -> ShiftWeights:
-        """Estimate from unlabelled rows how a target domain differs from the calibration rows.
-
-        Parameters
-        ----------
-        X : ndarray of float64, shape (n, d)
-            Features of the target domain, at least 50 rows.
-        method : {"classifier", "ulsif"}
-            See `xtalshift.uncertainty.weighted.shift_weights`.
-        seed : int, optional
-            Draws folds and samples.
-
-        Raises
-        ------
-        NotConformalizedError
-            If the model has no calibration.
-        DataError
-            If there are too few rows.
-        """
-        from xtalshift.uncertainty.weighted import shift_weights
-
-        if self.calibration is None:
-            raise NotConformalizedError(
-                "the model has no prediction sets: calibrate it on rows that it was not trained on"
-            )
-        return shift_weights(self.calibration, X, method=method, random_state=seed)
-
-    def _name_targets(self, targets: FloatArray) -> NDArray[np.object_]:
+    def shown_targets(self, domain: ApplicabilityDomain) -> NDArray[np.object_]:
+        """Return the classes of the training materials, shape (n,)."""
         names = np.array((*self.classes, MIXED), dtype=object)
-        codes = np.where(targets % 1 == 0, targets, len(self.classes)).astype(np.intp)
+        targets = domain.targets_
+        codes = np.where(targets == BETWEEN, len(self.classes), targets).astype(np.intp)
         return names[codes]

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from xtalshift.data.materials import Materials
 from xtalshift.data.transform import TargetTransform
-from xtalshift.domain.applicability import ApplicabilityDomain, without_coordinates
-from xtalshift.errors import DataError, NotConformalizedError
+from xtalshift.domain.applicability import ApplicabilityDomain
+from xtalshift.errors import DataError
 from xtalshift.estimators.predictors import Predictor
 from xtalshift.featurize import CompositionFeatures, Features
-from xtalshift.featurize.blocks import COORDINATES
 from xtalshift.model.card import ModelCard
 from xtalshift.model.intervals import Scored, predictive, score_rows
 from xtalshift.model.material_model import Inputs, MaterialModel
@@ -31,7 +30,7 @@ from xtalshift.uncertainty.settings import LEVEL
 
 if TYPE_CHECKING:
     from xtalshift.uncertainty.predictive import PredictiveDistribution
-    from xtalshift.uncertainty.weighted import RatioMethod, ShiftWeights
+    from xtalshift.uncertainty.weighted import ShiftWeights
 
 FloatArray = NDArray[np.float64]
 _UNSCALED = ("none", "clip")
@@ -73,6 +72,8 @@ class FittedModel(MaterialModel):
     card: ModelCard
     calibration: Calibration | None = None
     domain: ApplicabilityDomain | None = None
+
+    calibrated: ClassVar[str] = "intervals"
 
     def __repr__(self) -> str:
         """Return what it is in one line: method, target, intervals and domain."""
@@ -295,37 +296,3 @@ class FittedModel(MaterialModel):
                 f"row {rows[bad[0]] + 1}: the uncertainty {given[bad[0]]:g} is no number from 0 on"
             )
         return np.asarray(given * self.scale.slope(predictions[rows]))
-
-    def weigh_shift(
-        self, X: FloatArray, *, method: RatioMethod = "classifier", seed: int | None = 0
-    ) -> ShiftWeights:
-        """Estimate from unlabelled rows how a target domain differs from the calibration rows.
-
-        Parameters
-        ----------
-        X : ndarray of float64, shape (n, d)
-            Features of the target domain, at least 50 rows.
-        method : {"classifier", "ulsif"}
-            See `xtalshift.uncertainty.weighted.shift_weights`.
-        seed : int, optional
-            Draws folds and samples.
-
-        Raises
-        ------
-        NotConformalizedError
-            If the model has no calibration.
-        DataError
-            If there are too few rows.
-        """
-        from xtalshift.uncertainty.weighted import shift_weights
-
-        if self.calibration is None:
-            raise NotConformalizedError(
-                "the model has no intervals: calibrate it on rows that it was not trained on"
-            )
-        calibration, names = self.calibration, self.feature_names
-        if calibration.X is not None and any(name.startswith(COORDINATES) for name in names):
-            known = without_coordinates(calibration.X.astype(np.float64), names)
-            calibration = replace(calibration, X=known.astype(np.float32))
-            X = without_coordinates(X, names)
-        return shift_weights(calibration, X, method=method, random_state=seed)

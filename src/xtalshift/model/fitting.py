@@ -193,26 +193,13 @@ def fit(
         stand_in, data, X, known, z, scale,
         weights=weights, origin=compositions, seed=seed, progress=progress,
     )  # fmt: skip
-    regressor.fit(
-        X[rows.train],
-        z[rows.train],
-        sample_weight=_part(weights, rows.train),
-        groups=data.groups[rows.train],
-        X_val=X[rows.validation],
-        y_val=z[rows.validation],
-        val_weight=_part(weights, rows.validation),
-        val_groups=data.groups[rows.validation],
-        origin=origin_of(regressor, data, featurizer, rows.train),
-        **learned_features(regressor, data, featurizer, rows),
-        progress=progress,
-        checkpoint=checkpoint,
-        **access,
-    )
-    names = (*featurizer.names, *data.materials.extra_names)
+    learn(
+        regressor, data, featurizer, X, z, rows, weights,
+        progress=progress, checkpoint=checkpoint, **access,
+    )  # fmt: skip
     if domain is True:
-        # what cross-fits trains on its validation rows too
-        seen = FitRows(known, known) if regressor.cross_fits else rows
-        domain = find_domain(_with_expected(data, scale, z), X, seen, names, seed)
+        expected = _with_expected(data, scale, z)
+        domain = learned_domain(regressor, expected, featurizer, X, rows, seed)
     return FittedModel(
         featurizer,
         scale,
@@ -251,6 +238,16 @@ def prepare(
         if rows is not None or X is not None:
             raise ConfigError("rows and X belong to a cleaned data set: call clean_table first")
         data = clean_table(data)
+    featurizer = settle_features(data, method, features)
+    if X is None:
+        X = np.hstack([featurizer.transform(data.materials), data.materials.extra])
+    return data, featurizer, X
+
+
+def settle_features(
+    data: Dataset, method: str | Estimator, features: str | CompositionFeatures | None
+) -> CompositionFeaturizer:
+    """Return what computes the features of a fit to a data set; arguments as `fit`."""
     if not isinstance(features, CompositionFeatures):
         notation = data.materials.notation
         if data.materials.structures is not None:
@@ -258,16 +255,13 @@ def prepare(
         features = CompositionFeatures(
             features_of(method, features), hydrates=notation.hydrates, amounts=notation.amounts
         )
-    featurizer = CompositionFeaturizer(
+    return CompositionFeaturizer(
         features.blocks,
         features.impute_nan,
         features.hydrates,
         features.amounts,
         encoder_of(features),  # a model keeps it, whatever becomes of its folder
     )
-    if X is None:
-        X = np.hstack([featurizer.transform(data.materials), data.materials.extra])
-    return data, featurizer, X
 
 
 def set_budget(learner: Learner, method: str | Estimator, minutes: float | None) -> None:
@@ -410,6 +404,7 @@ def find_domain(
         feature_names=feature_names,
         compositions=data.materials.compositions.take(rows.train),
         crystals=None if known is None else known.take(rows.train),
+        classes=data.classes is not None,
         random_state=derive_seed(seed, "domain"),
     )
 
@@ -421,7 +416,65 @@ def known_crystals(materials: Materials) -> KnownCrystals | None:
     return KnownCrystals(materials.ids, materials.space_groups)
 
 
-def learned_features(
+def learn(
+    learner: Learner,
+    data: Dataset,
+    featurizer: CompositionFeaturizer,
+    X: FloatArray,
+    y: FloatArray,
+    rows: FitRows,
+    weights: FloatArray | None,
+    **further: Any,
+) -> None:
+    """Fit an estimator to its rows of a clean data set.
+
+    Parameters
+    ----------
+    learner : Learner
+        Unfitted; fitted in place.
+    data, featurizer, X
+        As `prepare` returns them.
+    y : ndarray of float64, shape (n,)
+        Targets as the estimator learns them: on its scale, or numbers of classes.
+    rows : FitRows
+        Those of the fit.
+    weights : ndarray of float64, shape (n,), optional
+        Of the rows in the loss.
+    **further
+        Other arguments of `fit`.
+    """
+    learner.fit(
+        X[rows.train],
+        y[rows.train],
+        sample_weight=_part(weights, rows.train),
+        groups=data.groups[rows.train],
+        X_val=X[rows.validation],
+        y_val=y[rows.validation],
+        val_weight=_part(weights, rows.validation),
+        val_groups=data.groups[rows.validation],
+        origin=origin_of(learner, data, featurizer, rows.train),
+        **_learned_features(learner, data, featurizer, rows),
+        **further,
+    )
+
+
+def learned_domain(
+    learner: Learner,
+    data: Dataset,
+    featurizer: CompositionFeaturizer,
+    X: FloatArray,
+    rows: FitRows,
+    seed: int,
+) -> ApplicabilityDomain:
+    """Return the domain of what an estimator was fitted to; arguments as in `learn` and `fit`."""
+    if learner.cross_fits:  # it trains on its validation rows too
+        known = np.concatenate([rows.train, rows.validation])
+        rows = FitRows(known, known)
+    names = (*featurizer.names, *data.materials.extra_names)
+    return find_domain(data, X, rows, names, seed)
+
+
+def _learned_features(
     regressor: Learner, data: Dataset, featurizer: CompositionFeaturizer, rows: FitRows
 ) -> dict[str, Any]:
     """Return for a stack where its blocks are, and which rows their encoder has never seen."""

@@ -12,17 +12,14 @@ from sklearn.utils.validation import check_is_fitted
 
 from xtalshift.chem.formulas import Hydrates
 from xtalshift.chem.mixtures import Amounts
-from xtalshift.data.clean import clean_table
-from xtalshift.data.dataset import Dataset
-from xtalshift.errors import FormulaError
 from xtalshift.estimators.base import Classifier
 from xtalshift.featurize import CompositionFeaturizer
 from xtalshift.featurize.blocks import Blocks
 from xtalshift.methods import features_of
 from xtalshift.model.classifier import FittedClassifier
 from xtalshift.model.fitting import fit
+from xtalshift.model.formula_rows import read_formulas, seed_of
 from xtalshift.progress import NO_PROGRESS, Progress
-from xtalshift.seeding import as_generator
 from xtalshift.uncertainty.settings import IntervalConfig
 
 
@@ -109,24 +106,17 @@ class FormulaClassifier(ClassifierMixin, BaseEstimator):
         """
         self.classes_, codes = np.unique(np.asarray(y), return_inverse=True)
         names = tuple(str(name) for name in self.classes_.tolist())
-        data = Dataset.of(
+        data = read_formulas(
             X, codes.astype(np.float64), extra=extra, hydrates=self.hydrates,
             amounts=self.amounts, classes=names, ordered=self.ordered,
         )  # fmt: skip
-        bad = np.flatnonzero(data.materials.reasons != "")
-        if bad.size:
-            row, more = int(bad[0]), f" ({bad.size} bad rows in total)" if bad.size > 1 else ""
-            raise FormulaError(f"row {row + 1}: {data.materials.reasons[row]}{more}")
-        seed = self.random_state
-        if seed is None:
-            seed = int(as_generator(None).integers(2**31))
         blocks = features_of(self.method, self.features)
         self.model_ = fit(
-            clean_table(data, duplicates="keep", strict=True),
+            data,
             self.method,
             features=CompositionFeaturizer(blocks, self.impute_nan, self.hydrates, self.amounts),
             intervals=IntervalConfig(method="none"),
-            seed=seed,
+            seed=seed_of(self.random_state),
             progress=progress,
         )
         return self

@@ -12,7 +12,6 @@ from sklearn.utils.validation import check_is_fitted
 
 from xtalshift.chem.formulas import Hydrates
 from xtalshift.chem.mixtures import Amounts
-from xtalshift.data.clean import clean_table
 from xtalshift.data.dataset import Dataset
 from xtalshift.data.transform import TargetTransform
 from xtalshift.errors import FormulaError, NotConformalizedError
@@ -23,8 +22,8 @@ from xtalshift.methods import features_of
 from xtalshift.model.calibration import calibrate
 from xtalshift.model.fitted import FittedModel
 from xtalshift.model.fitting import fit
+from xtalshift.model.formula_rows import read_formulas, seed_of
 from xtalshift.progress import NO_PROGRESS, Progress
-from xtalshift.seeding import as_generator
 from xtalshift.uncertainty.conformal import ScoreKind
 from xtalshift.uncertainty.settings import LEVEL, IntervalConfig
 
@@ -262,9 +261,6 @@ class FormulaRegressor(RegressorMixin, BaseEstimator):
         progress: Progress,
         workers: int = 1,
     ) -> Self:
-        seed = self.random_state
-        if seed is None:
-            seed = int(as_generator(None).integers(2**31))
         self.model_ = fit(
             self._read(X, y, extra),
             self.method,
@@ -276,7 +272,7 @@ class FormulaRegressor(RegressorMixin, BaseEstimator):
             ),
             transform=self.transform,
             intervals=intervals,
-            seed=seed,
+            seed=seed_of(self.random_state),
             workers=workers,
             progress=progress,
         )
@@ -284,10 +280,6 @@ class FormulaRegressor(RegressorMixin, BaseEstimator):
 
     def _read(self, X: Sequence[str], y: ArrayLike, extra: ArrayLike | None) -> Dataset:
         """Return the rows as a clean data set; every row counts, and a bad one is an error."""
-        data = Dataset.of(X, y, extra=extra, hydrates=self.hydrates, amounts=self.amounts)
-        bad = np.flatnonzero(data.materials.reasons != "")
-        if bad.size:
-            row, more = int(bad[0]), f" ({bad.size} bad rows in total)" if bad.size > 1 else ""
-            raise FormulaError(f"row {row + 1}: {data.materials.reasons[row]}{more}")
+        data = read_formulas(X, y, extra=extra, hydrates=self.hydrates, amounts=self.amounts)
         TargetTransform(self.transform).forward(data.y)
-        return clean_table(data, duplicates="keep", strict=True)
+        return data

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,8 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 from xtalshift.chem.writing import readable_key
 from xtalshift.data.materials import Materials, as_materials
 from xtalshift.data.ranges import in_range
-from xtalshift.domain.applicability import ApplicabilityDomain
-from xtalshift.errors import DataError, FormulaError
+from xtalshift.domain.applicability import ApplicabilityDomain, without_coordinates
+from xtalshift.errors import DataError, FormulaError, NotConformalizedError
 from xtalshift.featurize import CompositionFeatures, Features
 from xtalshift.model.card import ModelCard
 
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from xtalshift.data.dataset import Dataset
     from xtalshift.model.class_predictions import ClassPredictions
     from xtalshift.model.predictions import Predictions
+    from xtalshift.uncertainty.class_calibration import ClassCalibration
+    from xtalshift.uncertainty.conformal import Calibration
+    from xtalshift.uncertainty.weighted import RatioMethod, ShiftWeights
 
 FloatArray = NDArray[np.float64]
 Inputs: TypeAlias = "Dataset | Materials | Sequence[Any]"
@@ -32,7 +36,11 @@ class MaterialModel:
 
     featurizer: CompositionFeatures
     card: ModelCard
+    calibration: Calibration | ClassCalibration | None
     domain: ApplicabilityDomain | None
+
+    calibrated: ClassVar[str]
+    """What its calibration gives, for messages."""
 
     @cached_property
     def feature_names(self) -> tuple[str, ...]:
@@ -129,7 +137,8 @@ class MaterialModel:
             readable_key(name) for name in domain.formulas_[scores.nearest]
         ]
         found.nearest_distance[good] = scores.nearest_distance
-        found.nearest_target[good] = self._name_targets(domain.targets_[scores.nearest])
+        targets = self.shown_targets(domain)
+        found.nearest_target[good] = targets[scores.nearest]
         crystals = domain.crystals_
         if crystals is not None:
             assert found.nearest_id is not None
@@ -137,11 +146,11 @@ class MaterialModel:
             found.nearest_id[good] = crystals.ids[scores.nearest]
             found.nearest_space_group[good] = crystals.space_groups[scores.nearest]
         if found.explanation is not None:
-            found.explanation[good] = domain.explain(rows)
+            found.explanation[good] = domain.explain(rows, targets=targets)
 
-    def _name_targets(self, targets: FloatArray) -> NDArray[Any]:
-        """Return targets of training materials as they are shown, shape (n,)."""
-        return targets
+    def shown_targets(self, domain: ApplicabilityDomain) -> NDArray[Any]:
+        """Return the targets of the training materials as they are shown, shape (n,)."""
+        return domain.targets_
 
     def was_trained_on(self, X: FloatArray) -> NDArray[np.bool_]:
         """Return which rows of features, shape (n, d), are training materials.
@@ -151,6 +160,41 @@ class MaterialModel:
         if self.domain is None:
             return np.zeros(len(X), dtype=np.bool_)
         return self.domain.holds(X)
+
+    def weigh_shift(
+        self, X: FloatArray, *, method: RatioMethod = "classifier", seed: int | None = 0
+    ) -> ShiftWeights:
+        """Estimate from unlabelled rows how a target domain differs from the calibration rows.
+
+        Parameters
+        ----------
+        X : ndarray of float64, shape (n, d)
+            Features of the target domain, at least 50 rows.
+        method : {"classifier", "ulsif"}
+            See `xtalshift.uncertainty.weighted.shift_weights`.
+        seed : int, optional
+            Draws folds and samples.
+
+        Raises
+        ------
+        NotConformalizedError
+            If the model has no calibration.
+        DataError
+            If there are too few rows.
+        """
+        from xtalshift.uncertainty.weighted import shift_weights
+
+        calibration, names = self.calibration, self.feature_names
+        if calibration is None:
+            raise NotConformalizedError(
+                f"the model has no {self.calibrated}: calibrate it on rows that it was not trained "
+                "on"
+            )
+        if calibration.X is not None:
+            known = without_coordinates(calibration.X.astype(np.float64), names)
+            calibration = replace(calibration, X=known.astype(np.float32))
+        seen = without_coordinates(X, names)
+        return shift_weights(calibration, seen, method=method, random_state=seed)
 
     def save(self, folder: Path | str) -> Path:
         """Write the model to a folder, see `xtalshift.model.persist.save_model`."""

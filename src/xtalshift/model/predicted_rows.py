@@ -1,33 +1,89 @@
-"""What predictions of numbers and of classes share: their table."""
+"""What predictions of numbers, of classes and of several targets share."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     import pandas as pd
 
+FloatArray = NDArray[np.float64]
+TextArray = NDArray[np.object_]
 
-class PredictedRows:
-    """Formulas, with columns of one entry each; a subclass implements `columns`."""
 
-    formula: NDArray[Any]
+class _HasColumns(Protocol):
+    @property
+    def formula(self) -> TextArray: ...
+    @property
+    def reason(self) -> TextArray: ...
+    def columns(self) -> dict[str, NDArray[Any]]: ...
 
-    def columns(self) -> dict[str, NDArray[Any]]:
-        """Return the columns of the output table by name, each of shape (n,)."""
-        raise NotImplementedError
 
-    def rows(self) -> list[dict[str, object]]:
+class PredictedTable:
+    """Formulas, with columns of one entry each; a subclass has `formula`, `reason`, `columns`."""
+
+    @property
+    def status(self: _HasColumns) -> TextArray:
+        """``ok`` or ``error`` for each row, shape (n,)."""
+        return np.where(self.reason == "", "ok", "error").astype(object)
+
+    def rows(self: _HasColumns) -> list[dict[str, object]]:
         """Return the formula and all columns of each material as plain values."""
         columns = {"formula": self.formula, **self.columns()}
         cells = zip(*(column.tolist() for column in columns.values()), strict=True)
         return [dict(zip(columns, row, strict=True)) for row in cells]
 
     @property
-    def frame(self) -> pd.DataFrame:
+    def frame(self: _HasColumns) -> pd.DataFrame:
         """The formulas and all columns as a table, as ``xtalshift predict`` writes it."""
         import pandas as pd  # a few predictions are printed without it
 
         return pd.DataFrame({"formula": self.formula, **self.columns()})
+
+
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class PredictedRows(PredictedTable):
+    """What is known of each row beside its prediction, see `xtalshift.model.Predictions`."""
+
+    formula: TextArray
+    ood_score: FloatArray
+    in_domain: NDArray[np.bool_]
+    unseen_elements: TextArray
+    nearest_formula: TextArray
+    nearest_distance: FloatArray
+    n_clipped: NDArray[np.int64]
+    n_imputed: NDArray[np.int64]
+    reason: TextArray
+    nearest_id: TextArray | None = None
+    nearest_space_group: NDArray[np.int64] | None = None
+    explanation: TextArray | None = None
+
+
+def blank_rows(
+    formulas: TextArray, reasons: TextArray, *, explain: bool, crystals: bool
+) -> dict[str, Any]:
+    """Return the fields of `PredictedRows`, n rows with nothing filled in yet."""
+    n = len(formulas)
+    return {
+        "formula": formulas,
+        "ood_score": np.full(n, np.nan),
+        "in_domain": np.zeros(n, dtype=bool),
+        "unseen_elements": blank_texts(n),
+        "nearest_formula": blank_texts(n),
+        "nearest_distance": np.full(n, np.nan),
+        "n_clipped": np.zeros(n, dtype=np.int64),
+        "n_imputed": np.zeros(n, dtype=np.int64),
+        "reason": reasons,
+        "nearest_id": blank_texts(n) if crystals else None,
+        "nearest_space_group": np.zeros(n, dtype=np.int64) if crystals else None,
+        "explanation": blank_texts(n) if explain else None,
+    }
+
+
+def blank_texts(n: int) -> TextArray:
+    """Return n empty texts."""
+    return np.full(n, "", dtype=object)

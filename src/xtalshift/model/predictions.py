@@ -9,12 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xtalshift.errors import NotConformalizedError
-from xtalshift.model.predicted_rows import PredictedRows
+from xtalshift.model.predicted_rows import FloatArray, PredictedRows, TextArray, blank_rows
 from xtalshift.notebook import SHOWN_ROWS, html_table
 from xtalshift.uncertainty.predictive import PredictiveDistribution
-
-FloatArray = NDArray[np.float64]
-TextArray = NDArray[np.object_]
 
 PREDICTED_COLUMNS = (
     "prediction",
@@ -88,23 +85,11 @@ class Predictions(PredictedRows):
         calibration, and if no row is good.
     """
 
-    formula: TextArray
     prediction: FloatArray
     lower: FloatArray
     upper: FloatArray
     std: FloatArray
-    ood_score: FloatArray
-    in_domain: NDArray[np.bool_]
-    unseen_elements: TextArray
-    nearest_formula: TextArray
-    nearest_distance: FloatArray
     nearest_target: FloatArray
-    n_clipped: NDArray[np.int64]
-    n_imputed: NDArray[np.int64]
-    reason: TextArray
-    nearest_id: TextArray | None = None
-    nearest_space_group: NDArray[np.int64] | None = None
-    explanation: TextArray | None = None
     measured_lower: FloatArray | None = None
     measured_upper: FloatArray | None = None
     distribution: PredictiveDistribution | None = None
@@ -140,29 +125,15 @@ class Predictions(PredictedRows):
         def numbers() -> FloatArray:
             return np.full(n, np.nan)
 
-        def texts() -> TextArray:
-            return np.full(n, "", dtype=object)
-
         return cls(
-            formula=formulas,
             prediction=numbers(),
             lower=numbers(),
             upper=numbers(),
             std=numbers(),
-            ood_score=numbers(),
-            in_domain=np.zeros(n, dtype=bool),
-            unseen_elements=texts(),
-            nearest_formula=texts(),
-            nearest_distance=numbers(),
             nearest_target=numbers(),
-            n_clipped=np.zeros(n, dtype=np.int64),
-            n_imputed=np.zeros(n, dtype=np.int64),
-            reason=reasons,
-            nearest_id=texts() if crystals else None,
-            nearest_space_group=np.zeros(n, dtype=np.int64) if crystals else None,
-            explanation=texts() if explain else None,
             measured_lower=numbers() if measured else None,
             measured_upper=numbers() if measured else None,
+            **blank_rows(formulas, reasons, explain=explain, crystals=crystals),
         )
 
     def interval(self, level: float) -> tuple[FloatArray, FloatArray]:
@@ -214,10 +185,7 @@ class Predictions(PredictedRows):
         They are `PREDICTED_COLUMNS`, then `CRYSTAL_COLUMNS`, `MEASURED_COLUMNS` and ``explanation``
         where there are such.
         """
-        status = np.where(self.reason == "", "ok", "error").astype(object)
-        columns = {
-            name: status if name == "status" else getattr(self, name) for name in PREDICTED_COLUMNS
-        }
+        columns = {name: getattr(self, name) for name in PREDICTED_COLUMNS}
         for name in (*CRYSTAL_COLUMNS, *MEASURED_COLUMNS, "explanation"):
             values = getattr(self, name)
             if values is not None:

@@ -15,14 +15,13 @@ from xtalshift.data.materials import Materials
 from xtalshift.errors import DataError
 from xtalshift.model.fitted import FittedModel
 from xtalshift.model.material_model import Inputs
+from xtalshift.model.predicted_rows import PredictedTable
 from xtalshift.model.predictions import Predictions
 from xtalshift.notebook import SHOWN_ROWS, html_table
 from xtalshift.uncertainty.joint import JointScores
 from xtalshift.uncertainty.settings import LEVEL
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from xtalshift.featurize import Features
 
 FloatArray = NDArray[np.float64]
@@ -41,7 +40,7 @@ def suffixed(column: str, target: str) -> str:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class SeveralPredictions:
+class SeveralPredictions(PredictedTable):
     """Predictions of several targets for n rows.
 
     Attributes
@@ -103,21 +102,7 @@ class SeveralPredictions:
             if name in self.joint:
                 own |= dict(zip(JOINT_COLUMNS, self.joint[name], strict=True))
             found |= {suffixed(key, name): values for key, values in own.items()}
-        status = np.where(self.reason == "", "ok", "error").astype(object)
-        return {**found, "status": status, "reason": self.reason}
-
-    def rows(self) -> list[dict[str, object]]:
-        """Return the formula and all columns of each material as plain values."""
-        columns = {"formula": self.formula, **self.columns()}
-        cells = zip(*(column.tolist() for column in columns.values()), strict=True)
-        return [dict(zip(columns, row, strict=True)) for row in cells]
-
-    @property
-    def frame(self) -> pd.DataFrame:
-        """The formulas and all columns as a table, as ``xtalshift predict`` writes it."""
-        import pandas as pd  # a few predictions are printed without it
-
-        return pd.DataFrame({"formula": self.formula, **self.columns()})
+        return {**found, "status": self.status, "reason": self.reason}
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -14,10 +14,9 @@ from xtalshift.data.several import check_same_table
 from xtalshift.errors import ConfigError, FormulaError
 from xtalshift.estimators.base import Regressor
 from xtalshift.estimators.scikit import Estimator
-from xtalshift.featurize import CompositionFeatures, CompositionFeaturizer, Features
-from xtalshift.featurize.blocks import with_structures
-from xtalshift.methods import MethodSettings, build_method, features_of
-from xtalshift.model.fitting import calibration_rows, draw_rows, fit
+from xtalshift.featurize import CompositionFeatures, Features
+from xtalshift.methods import MethodSettings, build_method
+from xtalshift.model.fitting import calibration_rows, draw_rows, fit, settle_features
 from xtalshift.model.inputs import Inputs
 from xtalshift.model.joint_fitting import TargetFit, fit_jointly, fits_jointly, row_keys
 from xtalshift.model.several import FittedModels
@@ -84,13 +83,7 @@ def fit_several(
         refuse_classes(name, table)
     check_same_table(clean)
     first = next(iter(clean.values()))
-    if not isinstance(features, CompositionFeatures):
-        notation = first.materials.notation
-        if first.materials.structures is not None:
-            features = with_structures(features)
-        features = CompositionFeaturizer(
-            features_of(method, features), hydrates=notation.hydrates, amounts=notation.amounts
-        )
+    features = settle_features(first, method, features)
     known = features_once(clean, features)
     intervals = intervals or IntervalConfig()
     X = {name: _matrix(known[name], table) for name, table in clean.items()}

@@ -391,7 +391,10 @@ class Screener:
         (model,) = self._models.values()
         assert model.domain is not None
         texts = np.empty(len(materials), dtype=object)
-        for row, reasons in enumerate(model.domain.reasons(model.features_of(materials))):
+        found = model.domain.reasons(
+            model.features_of(materials), targets=model.shown_targets(model.domain)
+        )
+        for row, reasons in enumerate(found):
             texts[row] = ", ".join(map(str, reasons.nearest))
         return texts
 

@@ -26,6 +26,7 @@ from xtalshift.errors import ConfigError, DataError, ModelFormatError
 from xtalshift.metrics.checks import as_vector
 from xtalshift.metrics.class_checks import as_labelled, as_probabilities
 from xtalshift.metrics.classification import log_losses
+from xtalshift.rowwise import softmax
 from xtalshift.saved_arrays import Layout, SavedArray, Schema, check_arrays
 
 FloatArray = NDArray[np.float64]
@@ -101,7 +102,7 @@ class ProbabilityCalibration:
             return p
         if self.kind == "isotonic":
             return self._along_curves(p)
-        return _softmax(self.slope * _logs(p) + (self.bias if len(self.bias) else 0.0))
+        return softmax(self.slope * _logs(p) + (self.bias if len(self.bias) else 0.0))
 
     def _along_curves(self, p: FloatArray) -> FloatArray:
         found = np.empty_like(p)
@@ -268,7 +269,7 @@ def _fit_line(logs: FloatArray, y: IntArray, w: FloatArray, *, biased: bool) -> 
 
     def loss(at: FloatArray) -> tuple[float, FloatArray]:
         z = at[0] * logs + (at[1:] if biased else 0.0)
-        p = _softmax(z)
+        p = softmax(z)
         fit = -np.sum(w * np.log(np.maximum(np.sum(own * p, axis=1), np.finfo(float).tiny)))
         wrong = w[:, None] * (p - own)
         slopes = np.append(np.sum(wrong * logs), wrong.sum(axis=0) if biased else [])
@@ -312,8 +313,3 @@ def _fit_curves(p: FloatArray, y: IntArray, w: FloatArray) -> ProbabilityCalibra
 
 def _logs(p: FloatArray) -> FloatArray:
     return np.asarray(np.log(p + SMOOTHING))
-
-
-def _softmax(z: FloatArray) -> FloatArray:
-    raised = np.exp(z - z.max(axis=1, keepdims=True))
-    return np.asarray(raised / raised.sum(axis=1, keepdims=True))

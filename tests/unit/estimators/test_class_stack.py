@@ -9,12 +9,12 @@ from sklearn.base import clone
 from estimator_toys import CLASSIFIERS, class_data
 from xtalshift.errors import ModelFormatError
 from xtalshift.estimators import ConstantClassifier, LogisticClassifier, OrdinalClassifier
-from xtalshift.estimators.class_predictors import normalise
 from xtalshift.estimators.lightgbm_text import read_trees, split_classes
 from xtalshift.estimators.ordinal import between, with_thresholds
 from xtalshift.estimators.saved import SavedRegressor
 from xtalshift.estimators.stack import mixture_weights
 from xtalshift.estimators.tree_sum import TreeSum
+from xtalshift.rowwise import softmax
 
 
 def test_the_weights_have_the_smallest_log_loss():
@@ -122,6 +122,6 @@ def test_trees_of_each_class_sum_to_the_raw_scores_of_lightgbm(k):
     raw = booster.predict(X, raw_score=True).reshape(200, -1)
     np.testing.assert_allclose(sums, raw, rtol=1e-12, atol=1e-12)
     if k > 2:
-        np.testing.assert_allclose(normalise(sums), booster.predict(X), rtol=1e-9)
+        np.testing.assert_allclose(softmax(sums), booster.predict(X), rtol=1e-9)
     with pytest.raises(ModelFormatError, match="header"):
         split_classes("tree\nversion=v9\n")

@@ -1,5 +1,7 @@
 """Calibrated probabilities and prediction sets of fitted models of classes."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -108,6 +110,19 @@ def test_labels_are_matched_by_the_names_of_their_classes():
         calibrate(model, Dataset.of(TARGET.formulas.tolist(), np.linspace(0, 1, len(TARGET))))
     with pytest.raises(LeakageError, match="is a training material"):
         calibrate(model, SOURCE)
+
+
+def test_no_shift_is_measured_in_coordinates_of_atoms():
+    model = fitted()
+    card = replace(model.card, feature_cols=("sites a x",))
+    known, new = model.calibration.X, model.features_of(TARGET.materials)
+
+    def shift(of_known, of_new):
+        X = np.insert(known, known.shape[1], of_known, axis=1)
+        crystals = replace(model, card=card, calibration=replace(model.calibration, X=X))
+        return crystals.weigh_shift(np.insert(new, new.shape[1], of_new, axis=1))
+
+    np.testing.assert_array_equal(shift(1.0, 9.0).known, shift(0.0, 0.0).known)
 
 
 def test_shifts_weigh_the_calibration_rows_and_the_classes():

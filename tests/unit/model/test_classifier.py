@@ -43,6 +43,16 @@ def test_the_same_model_from_words_and_from_numbers():
     assert one.task == "classification"
 
 
+def test_materials_of_several_classes_are_of_none():
+    formulas = [f"{a}{b}" for a in METALS for b in ANIONS] * 2
+    kinds = ["a", "b", "c"] * 20 + ["c", "b", "a"] * 20
+    found = xs.FormulaClassifier("ridge", "fractions", random_state=0).fit(formulas, kinds)
+    nearest = found.model_.predict(formulas[:60])
+    expected = dict(zip(formulas, ["several", "b", "several"] * 20, strict=False))
+    assert nearest.nearest_target.tolist() == [expected[one] for one in nearest.nearest_formula]
+    assert {*nearest.nearest_target} == {"several", "b"}
+
+
 def test_predictions_have_a_class_probabilities_and_a_domain():
     model = xs.fit(table(3), "ridge", features="fractions", intervals=NONE)
     found = model.predict(["NaCl", "Xx", "Fe3O4"], explain=True)
@@ -51,6 +61,7 @@ def test_predictions_have_a_class_probabilities_and_a_domain():
     np.testing.assert_allclose(found.probabilities[[0, 2]].sum(axis=1), 1, atol=1e-12)
     assert found.nearest_formula[0] == "NaCl"
     assert found.nearest_target[0] == "first"
+    assert "NaCl (distance 0, class first)" in found.explanation[0]
     assert "unknown element" in found.reason[1]
     frame = found.frame
     assert list(frame.columns[:5]) == [

@@ -95,6 +95,7 @@ def report_classes(
     if predictions is None or method is None:
         return None
     own = predictions[predictions["method"] == method]
+    cell_of = {(cell.split, cell.role): cell for cell in cells if cell.method == method}
     parts = []
     for column in columns:
         rows = own[(own["split"] == column.split) & (own["role"] == column.role)]
@@ -107,15 +108,7 @@ def report_classes(
         parts.append(
             ClassRows(
                 column,
-                next(
-                    (
-                        cell
-                        for cell in cells
-                        if (cell.method, cell.split, cell.role)
-                        == (method, column.split, column.role)
-                    ),
-                    None,
-                ),
+                cell_of.get((column.split, column.role)),
                 len(y),
                 reliability(y, p, n_bins=bins),
                 curve,
@@ -133,11 +126,8 @@ def _describe(method: str, parts: Sequence[ClassRows]) -> list[str]:
         cell = part.cell
         if cell is None or cell.accuracy is None:
             continue
-        where = (
-            "For materials like the training data"
-            if part.column.role == "id"
-            else (f"On {part.column.label}")
-        )
+        like = "For materials like the training data"
+        where = like if part.column.role == "id" else f"On {part.column.label}"
         text = f"{where}, {method} names the class of {format_percent(cell.accuracy)}"
         if cell.balanced_accuracy is not None:
             text += f" (mean over classes {format_percent(cell.balanced_accuracy)})"

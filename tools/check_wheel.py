@@ -51,7 +51,7 @@ def predict_with(wheel: Path, place: Path) -> list[str]:
     venv.create(place / "env", with_pip=True)
     python = place / "env" / "bin" / "python"
     pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
-    subprocess.run([*pip, "--no-index", wheel], check=True)
+    subprocess.run([*pip, "--no-index", wheel], check=True)  # noqa: S603 - our own
     paths = {kind: Path(sysconfig.get_path(kind)) for kind in ("purelib", "platlib")}
     own = next((place / "env").glob("lib/python*/site-packages"))
     # editable installations there are .pth files, which are not followed from here
@@ -59,7 +59,7 @@ def predict_with(wheel: Path, place: Path) -> list[str]:
     clean = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
 
     def run(*command: str | Path) -> list[str]:
-        done = subprocess.run(
+        done = subprocess.run(  # noqa: S603
             command, cwd=place, env=clean, check=True, stdout=subprocess.PIPE, text=True
         )
         return done.stdout.splitlines()

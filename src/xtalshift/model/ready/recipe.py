@@ -14,6 +14,8 @@ from xtalshift.errors import NotFoundError
 from xtalshift.registry import Registry, near_miss
 
 _FOLDER = Path(__file__).parent
+SHIPPED = _FOLDER / "shipped"
+"""Where the package has its models."""
 MODEL_FILE = "model.json"
 
 
@@ -67,7 +69,7 @@ class Recipe(Settings):
     @property
     def folder(self) -> Path:
         """Where the package has the model."""
-        return _FOLDER / "shipped" / self.name
+        return SHIPPED / self.name
 
 
 def list_recipes() -> tuple[str, ...]:

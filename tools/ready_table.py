@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from xtalshift.model.ready import get_recipe, is_shipped, list_recipes
-from xtalshift.model.ready.evaluation import HeldOut, read_evaluation
+from xtalshift.model.ready.evaluation import AnyHeldOut, HeldOutClasses, read_evaluation
 
 PAGE = Path(__file__).parent.parent / "docs" / "ready-models.md"
 BEGIN = "<!-- models: written by tools/ready_table.py -->\n"
@@ -19,7 +19,7 @@ END = "<!-- end of models -->\n"
 
 
 def make_table() -> str:
-    """Return the table in Markdown: errors, and coverage of the 90 % intervals, of each model."""
+    """Return the table in Markdown: errors, and coverage at 90 %, of each model."""
     lines = [
         "| model | trained on | like | sparse | cluster | coverage: like, sparse, cluster |",
         "|---|---|---|---|---|---|",
@@ -33,10 +33,9 @@ def make_table() -> str:
             continue
         parts = [found.of(split) for split in ("random", "sparse", "cluster")]
         errors = " | ".join(_error(part) for part in parts)
-        held = ", ".join(f"{100 * _mean(part, 'coverage_90'):.0f} %" for part in parts)
-        lines.append(
-            f"| {names} ({recipe.unit}) | {found.materials:,} compositions | {errors} | {held} |"
-        )
+        held = ", ".join(f"{100 * _mean(part, 'coverage'):.0f} %" for part in parts)
+        of = f"{found.materials:,} compositions"
+        lines.append(f"| {names} ({recipe.unit or 'class'}) | {of} | {errors} | {held} |")
     return "\n".join(lines) + "\n"
 
 
@@ -47,12 +46,16 @@ def replace_table(page: str) -> str:
     return f"{before}{BEGIN}{make_table()}{END}{after}"
 
 
-def _error(folds: tuple[HeldOut, ...]) -> str:
-    mae = _mean(folds, "mae")
-    return f"{mae:.3g} ({mae / _mean(folds, 'dummy_mae'):.2f})"
+def _error(folds: tuple[AnyHeldOut, ...]) -> str:
+    error = _mean(folds, "error")
+    text = f"{error:.3g} ({error / _mean(folds, 'dummy_error'):.2f})"
+    if not isinstance(folds[0], HeldOutClasses):
+        return text
+    right, size = _mean(folds, "balanced_accuracy"), _mean(folds, "mean_set_size_90")
+    return f"{text}; {100 * right:.0f} % right; sets of {size:.2f}"
 
 
-def _mean(folds: tuple[HeldOut, ...], name: str) -> float:
+def _mean(folds: tuple[AnyHeldOut, ...], name: str) -> float:
     return sum(getattr(one, name) for one in folds) / len(folds)
 
 

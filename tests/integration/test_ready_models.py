@@ -9,11 +9,13 @@ import pytest
 
 import xtalshift as xs
 from xtalshift.benchmark.prepare import prepare_shared
+from xtalshift.cli import models
 from xtalshift.cli import predict as predict_command
+from xtalshift.data.clean import clean_table
 from xtalshift.errors import DataError
 from xtalshift.jobs import ready as jobs
 from xtalshift.model.ready import get_recipe, list_recipes, recipe
-from xtalshift.model.ready.evaluation import read_evaluation
+from xtalshift.model.ready.evaluation import HeldOutClasses, read_evaluation
 from xtalshift.parallel import InProcessExecutor
 from xtalshift.registry import Registry
 
@@ -221,6 +223,42 @@ def test_logarithms_become_values_and_the_table_has_reduced_formulas(toy, tmp_pa
     assert "LiO" in set(one["formula"])
 
 
+def test_a_model_of_classes_is_built_and_judged_as_such(toy, tmp_path):
+    made = toy.model_copy(
+        update={"cuts": (3.0,), "classes": ("small", "large"), "unit": "", "materials": 400}
+    )
+    done = build(made, tmp_path / "model")
+    assert done.model.classes == ("large", "small")
+    assert done.evaluation == read_evaluation(tmp_path / "model")
+    assert done.evaluation.materials == 400
+    assert sum(one.n_test for one in done.evaluation.of("cluster")) == 400
+    for one in done.evaluation.held_out:
+        assert isinstance(one, HeldOutClasses)
+        assert one.error == one.log_loss
+        assert 0.5 < one.balanced_accuracy <= 1
+        assert one.balanced_accuracy_dummy == 0.5
+        assert 0.4 < one.dummy_log_loss < 0.9  # a class has about half of the rows
+        assert one.coverage == one.set_coverage_90 <= one.mean_set_size_90 <= 2
+        parts = ((one.in_domain, one.log_loss_inside), (1 - one.in_domain, one.log_loss_outside))
+        weighed = sum(share * loss for share, loss in parts if share)
+        assert weighed == pytest.approx(one.log_loss)
+    text = "\n".join(models.describe(made, done.evaluation))
+    assert "toy: A toy property, as small or large" in text
+    assert "Log loss (nats) on rows that a model like this one was not trained on" in text
+    assert "(most frequent class: 50 %); its 90 % sets hold" in text
+
+
+def test_rows_of_one_formula_vote_for_their_class(toy, tmp_path):
+    table = pd.DataFrame({"formula": ["LiO", "LiO", "Li2O2", "NaO"], "target": [0.0, 0.0, 1.0, 2]})
+    table.to_parquet(tmp_path / "toy.parquet")
+    made = toy.model_copy(update={"cuts": (0.0,), "classes": ("metal", "other")})
+    jobs.write_table(made, tmp_path / "a.parquet")
+    data = xs.read_table(tmp_path / "a.parquet", target="toy property")
+    assert data.labels.tolist() == ["metal", "metal", "other", "other"]
+    clean = clean_table(data)
+    assert dict(zip(clean.formulas, clean.labels, strict=True)) == {"LiO": "metal", "NaO": "other"}
+
+
 def test_a_failed_training_of_the_evaluation_is_an_error(toy, tmp_path, monkeypatch):
     run = jobs.run_benchmark
 
@@ -267,7 +305,7 @@ def test_the_command_builds_what_is_shipped(name, tmp_path):
     here, shipped = read_evaluation(tmp_path / "model"), read_evaluation(made.folder)
     for one, other in zip(here.held_out, shipped.held_out, strict=True):
         assert (one.split, one.fold, one.n_test) == (other.split, other.fold, other.n_test)
-        assert one.mae == pytest.approx(other.mae, rel=0.03)
-        assert one.coverage_90 == pytest.approx(other.coverage_90, abs=0.03)
+        assert one.error == pytest.approx(other.error, rel=0.03)
+        assert one.coverage == pytest.approx(other.coverage, abs=0.03)
     if here.versions == shipped.versions and here.held_out == shipped.held_out:
         assert arrays_of(tmp_path / "model") == arrays_of(made.folder)

@@ -76,7 +76,7 @@ def until(condition, what: str) -> None:
 
 def test_the_client_does_what_the_commands_do(models, table, tmp_path):
     with serving(models, "--store", tmp_path / "store") as server, Client(server.url) as client:
-        (one,) = client.models()
+        (one,) = (one for one in client.models() if not one["ready"])
         assert (one["name"], client.model("gaps")["unit"]) == ("gaps", "eV")
         model = load_model(models / "gaps")
         formulas = ["GaN", "Xx", "LiFePO4"]
@@ -95,7 +95,8 @@ def test_the_client_does_what_the_commands_do(models, table, tmp_path):
 
         job = client.train(table, target="gap", method="ridge", name="new", settings=QUICK).wait()
         assert (job.state, job.said["result"]["n_train"]) == ("done", 54)
-        assert [one["name"] for one in client.models()] == ["gaps", "new"]
+        names = [one["name"] for one in client.models() if not one["ready"]]
+        assert names == ["gaps", "new"]
         job.download("model/model.json", tmp_path / "card.json")
         assert b'"format": "xtalshift-model"' in (tmp_path / "card.json").read_bytes()
         with pytest.raises(DataError, match="did you mean 'gap'"):
@@ -113,7 +114,7 @@ def test_a_token_guards_the_server(models, tmp_path, monkeypatch):
         assert httpx.get(f"{server.url}/api/v1/models").status_code == 401
         assert httpx.get(f"{server.url}/healthz").json()["status"] == "ok"
         with Client(server.url, token=token) as client:
-            assert len(client.models()) == 1
+            assert "gaps" in {one["name"] for one in client.models()}
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +13,7 @@ from xtalshift.cli import options
 
 if TYPE_CHECKING:
     from xtalshift.model.ready import Recipe
-    from xtalshift.model.ready.evaluation import Evaluation, HeldOut
+    from xtalshift.model.ready.evaluation import AnyHeldOut, Evaluation
 
 app = typer.Typer(
     help="List, describe or build the ready models, which other commands know by name.",
@@ -35,7 +36,7 @@ def list_command() -> None:
         rows.append(
             (
                 ", ".join((name, *recipe.aliases)),
-                recipe.unit,
+                recipe.unit or ", ".join(recipe.classes),
                 "yes" if is_shipped(recipe) else "not shipped",
                 "" if found is None else _brief(found),
                 recipe.title,
@@ -48,7 +49,7 @@ def list_command() -> None:
     from rich.console import Console
     from rich.table import Table
 
-    head = ("name", "unit", "in the package", "MAE relative to the mean: like, unlike", "property")
+    head = ("name", "unit", "in the package", "error over dummy: like, unlike", "property")
     table = Table(*head, highlight=False)
     for row in rows:
         table.add_row(*(cell.replace("[", r"\[") for cell in row))
@@ -119,7 +120,7 @@ def describe(recipe: Recipe, found: Evaluation | None) -> list[str]:
     from xtalshift.model.ready import is_shipped
 
     lines = [
-        f"{recipe.name}: {recipe.title}, in {recipe.unit}",
+        f"{recipe.name}: {recipe.title}, {_what(recipe)}",
         f"Values: {recipe.conditions}",
         f"Method: {recipe.method} on the features {recipe.features}, of the composition alone",
     ]
@@ -154,21 +155,34 @@ _KINDS = {
 """What the held-out sets of each scheme are."""
 
 
+def _what(recipe: Recipe) -> str:
+    return f"as {' or '.join(recipe.classes)}" if recipe.classes else f"in {recipe.unit}"
+
+
 def _errors(recipe: Recipe, found: Evaluation) -> list[str]:
-    lines = ["Mean absolute error on rows that a model like this one was not trained on:"]
+    measure = "Log loss (nats)" if recipe.classes else "Mean absolute error"
+    lines = [f"{measure} on rows that a model like this one was not trained on:"]
     for split in dict.fromkeys(one.split for one in found.held_out):
         folds = found.of(split)
         what = _KINDS.get(folds[0].scheme, folds[0].scheme)
         number = f", mean of {len(folds)} sets" if len(folds) > 1 else ""
-        mae, dummy = mean_error(folds), mean_error(folds, "dummy_mae")
-        held = _percent(folds, "coverage_90")
+        error, dummy = mean_of(folds, "error"), mean_of(folds, "dummy_error")
+        held = _percent(folds, "coverage")
+        if recipe.classes:
+            lines.append(
+                f"  {what}{number}: {error:.3g} ({error / dummy:.2f} of that of the shares of the "
+                f"classes, {dummy:.3g}); balanced accuracy {_percent(folds, 'balanced_accuracy')} "
+                f"(most frequent class: {_percent(folds, 'balanced_accuracy_dummy')}); its 90 % "
+                f"sets hold {held}, with {mean_of(folds, 'mean_set_size_90'):.2f} classes each"
+            )
+            continue
         lines.append(
-            f"  {what}{number}: {mae:.3g} {recipe.unit} ({mae / dummy:.2f} of the error of the "
+            f"  {what}{number}: {error:.3g} {recipe.unit} ({error / dummy:.2f} of the error of the "
             f"mean, {dummy:.3g}); its 90 % intervals hold {held}"
         )
     unlike = [one for one in found.held_out if one.role == "ood"]
-    inside = mean_error([one for one in unlike if one.mae_inside is not None], "mae_inside")
-    outside = mean_error([one for one in unlike if one.mae_outside is not None], "mae_outside")
+    inside = mean_of([one for one in unlike if one.error_inside is not None], "error_inside")
+    outside = mean_of([one for one in unlike if one.error_outside is not None], "error_outside")
     lines.append(
         f"  of the rows unlike the training data, {_percent(unlike, 'in_domain')} are in the "
         f"domain: error {inside:.3g} in, {outside:.3g} out of it"
@@ -179,17 +193,17 @@ def _errors(recipe: Recipe, found: Evaluation) -> list[str]:
 def _brief(found: Evaluation) -> str:
     """Return the errors relative to those of the mean, for rows like and unlike the training."""
     return ", ".join(
-        f"{mean_error(rows) / mean_error(rows, 'dummy_mae'):.2f}"
+        f"{mean_of(rows, 'error') / mean_of(rows, 'dummy_error'):.2f}"
         for role in ("id", "ood")
         if (rows := [one for one in found.held_out if one.role == role])
     )
 
 
-def mean_error(rows: list[HeldOut] | tuple[HeldOut, ...], name: str = "mae") -> float:
+def mean_of(rows: Sequence[AnyHeldOut], name: str) -> float:
     """Return the mean of a score over held-out sets, NaN without any."""
     values = [float(getattr(one, name)) for one in rows]
     return sum(values) / len(values) if values else float("nan")
 
 
-def _percent(rows: list[HeldOut] | tuple[HeldOut, ...], name: str) -> str:
-    return f"{100 * mean_error(rows, name):.0f} %"
+def _percent(rows: Sequence[AnyHeldOut], name: str) -> str:
+    return f"{100 * mean_of(rows, name):.0f} %"

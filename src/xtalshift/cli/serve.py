@@ -17,7 +17,9 @@ def serve_command(
     models: Annotated[
         Path | None,
         typer.Argument(
-            metavar="[MODELS]", help="Folder of saved models, or of one.", show_default=False
+            metavar="[MODELS]",
+            help="Folder of saved models, or of one, besides the ready ones.",
+            show_default=False,
         ),
     ] = None,
     store: Annotated[

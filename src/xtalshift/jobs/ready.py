@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from xtalshift._version import __version__
 from xtalshift.benchmark.engine import RunOptions, run_benchmark
@@ -18,18 +19,29 @@ from xtalshift.benchmark.records import PREDICTIONS_FILE, TaskRecord
 from xtalshift.benchmark.spec import DATA_FOLDER, BenchmarkSpec
 from xtalshift.benchmark.worker import task_folder
 from xtalshift.data import Dataset, load_dataset, read_table
+from xtalshift.data.cut_classes import cut_classes
 from xtalshift.data.writers import write_frame
 from xtalshift.errors import DataError
 from xtalshift.jobs.run_settings import RunConfig
 from xtalshift.jobs.train import train
 from xtalshift.jsonio import write_json
-from xtalshift.model import FittedModel, save_model
+from xtalshift.metrics.classification import log_losses
+from xtalshift.model import FittedClassifier, FittedModel, save_model
+from xtalshift.model.class_predictions import probability_column
 from xtalshift.model.persist import check_model_folder
-from xtalshift.model.ready.evaluation import EVALUATION_FILE, Evaluation, HeldOut
+from xtalshift.model.ready.evaluation import (
+    EVALUATION_FILE,
+    Evaluation,
+    HeldOutClasses,
+    HeldOutNumbers,
+)
 from xtalshift.model.ready.recipe import Recipe
 from xtalshift.parallel import Executor, make_executor
 from xtalshift.progress import CONTINUE, NO_PROGRESS, Progress, resumable
+from xtalshift.seeding import as_generator
 
+Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
 _TABLE = "table.parquet"
 
 
@@ -37,7 +49,7 @@ _TABLE = "table.parquet"
 class Made:
     """A ready model that was made from its recipe."""
 
-    model: FittedModel
+    model: FittedModel | FittedClassifier
     evaluation: Evaluation | None
     """None if it was not wanted."""
 
@@ -101,7 +113,13 @@ def make_ready(
 def write_table(recipe: Recipe, path: Path, progress: Progress = NO_PROGRESS) -> None:
     """Write the reduced formulas and values of a recipe to a file, wherever its rows come from."""
     data = _read(recipe, progress)
-    values = data.y if not recipe.log10 else 10.0**data.y
+    if recipe.materials is not None:
+        known = np.unique(data.groups.astype(str))
+        drawn = as_generator(0).choice(known, recipe.materials, replace=False)
+        data = data.take(np.flatnonzero(np.isin(data.groups.astype(str), drawn)))
+    values: NDArray[Any] = data.y if not recipe.log10 else 10.0**data.y
+    if recipe.classes:
+        values = cut_classes(data, recipe.cuts, recipe.classes).labels
     write_frame(pd.DataFrame({"formula": data.groups, recipe.target_name: values}), path)
 
 
@@ -121,12 +139,13 @@ def _data(recipe: Recipe, table: Path) -> dict[str, Any]:
         "formula_col": "formula",
         "target": recipe.target_name,
         "unit": recipe.unit,
+        "task": "classification" if recipe.classes else "regression",
         "transform": recipe.transform,
         "duplicates": recipe.duplicates,
     }
 
 
-def _fit(recipe: Recipe, table: Path, progress: Progress) -> FittedModel:
+def _fit(recipe: Recipe, table: Path, progress: Progress) -> FittedModel | FittedClassifier:
     settings = RunConfig.from_dict(
         {
             **recipe.settings,
@@ -136,7 +155,6 @@ def _fit(recipe: Recipe, table: Path, progress: Progress) -> FittedModel:
         }
     )
     model = train(settings, recipe.method, progress=progress).model
-    assert isinstance(model, FittedModel), "ready models predict numbers"
     terms = {"licence": recipe.licence, "attribution": recipe.attribution}
     ready = {"name": recipe.name, **terms, "citation": recipe.citation}
     card = replace(
@@ -187,22 +205,20 @@ def evaluation_spec(recipe: Recipe, table: Path) -> BenchmarkSpec:
     )
 
 
-def _held_out(recipe: Recipe, task: TaskRecord, folder: Path) -> HeldOut:
+def _held_out(recipe: Recipe, task: TaskRecord, folder: Path) -> HeldOutNumbers | HeldOutClasses:
     """Return the scores of a task on the rows that its split holds out."""
     score = next((one for one in task.results if one.role == "ood"), None)
     score = score or next(one for one in task.results if one.role == "id")
     frame = pd.read_parquet(task_folder(folder, task.id) / PREDICTIONS_FILE)
     rows = frame[frame["role"] == score.role]
     inside = rows["in_domain"].to_numpy(dtype=bool)
-    target, prediction, lower, upper = (
-        rows[name].to_numpy(dtype=np.float64) for name in ("target", "prediction", "lower", "upper")
-    )
-    error, held = np.abs(prediction - target), (lower <= target) & (target <= upper)
+    error, held = (_class_errors if recipe.classes else _number_errors)(recipe, rows)
+    kind, measure = (HeldOutClasses, "log_loss") if recipe.classes else (HeldOutNumbers, "mae")
 
     def mean(values: Any, where: Any) -> float | None:
         return float(values[where].mean()) if where.any() else None
 
-    return HeldOut.from_dict(
+    found: HeldOutNumbers | HeldOutClasses = kind.from_dict(
         {
             "split": task.split,
             "scheme": recipe.splits[task.split]["scheme"],
@@ -212,12 +228,30 @@ def _held_out(recipe: Recipe, task: TaskRecord, folder: Path) -> HeldOut:
             "n_test": score.n,
             **{
                 name: getattr(score, name)
-                for name in ("mae", "dummy_mae", "r2", "coverage_90", "median_width_90")
+                for name in kind.model_fields
+                if getattr(score, name, None) is not None
             },
             "in_domain": float(inside.mean()),
-            "mae_inside": mean(error, inside),
-            "mae_outside": mean(error, ~inside),
+            f"{measure}_inside": mean(error, inside),
+            f"{measure}_outside": mean(error, ~inside),
             "coverage_inside": mean(held, inside),
             "coverage_outside": mean(held, ~inside),
         }
     )
+    return found
+
+
+def _number_errors(_: Recipe, rows: pd.DataFrame) -> tuple[Floats, Flags]:
+    """Return the absolute error of each row, and whether its interval holds the value."""
+    target, prediction, lower, upper = (
+        rows[name].to_numpy(dtype=np.float64) for name in ("target", "prediction", "lower", "upper")
+    )
+    return np.abs(prediction - target), (lower <= target) & (target <= upper)
+
+
+def _class_errors(recipe: Recipe, rows: pd.DataFrame) -> tuple[Floats, Flags]:
+    """Return the log loss of each row, and whether its prediction set holds the class."""
+    columns = [probability_column(name) for name in recipe.classes]
+    labels = rows["target"].map(recipe.classes.index)
+    p = rows[columns].to_numpy(dtype=np.float64)
+    return log_losses(np.asarray(labels, dtype=np.int64), p), rows["in_set"].to_numpy(dtype=bool)

@@ -28,7 +28,6 @@ from xtalshift.saved_arrays import (
     check_arrays,
     check_layout,
 )
-from xtalshift.uncertainty.conformal import Calibration
 
 if TYPE_CHECKING:
     from xtalshift.featurize import CompositionFeatures
@@ -71,8 +70,7 @@ def leave_out(model: FittedModel | FittedClassifier, state: Arrays) -> None:
         if known is not None and _same(standardised(_own(state), known), points):
             del state[_POINTS]
             state[_POINT_MEANS] = points.mean(axis=0, dtype=np.float64)
-    calibration = model.calibration
-    formulas = calibration.formulas if isinstance(calibration, Calibration) else None
+    formulas = None if model.calibration is None else model.calibration.formulas
     if _ROWS in state and formulas is not None:
         known, rows = _features(features, formulas), state[_ROWS]
         if known is not None and _same(known.astype(np.float32), rows):
@@ -92,13 +90,19 @@ def with_left_out(found: Mapping[str, Unread]) -> dict[str, Unread]:
     layout = dict(found)
     for means, schema, rows, counted in (
         (_POINT_MEANS, _OF_POINTS, _POINTS, "domain.targets"),
-        (_ROW_MEANS, _OF_ROWS, _ROWS, "calibration.scores"),
+        (_ROW_MEANS, _OF_ROWS, _ROWS, _row_scores(layout)),
     ):
         if means in layout:
             (width,) = _take(layout, schema)[means].shape
             n = layout[counted].shape[:1] if counted in layout else ()
             layout[rows] = Unread(np.dtype(np.float32), (*n, width))
     return layout
+
+
+def _row_scores(layout: Mapping[str, Unread]) -> str:
+    """Return the array with an entry for each calibration row, of numbers or of classes."""
+    of_classes = "calibration.sets.scores"
+    return of_classes if of_classes in layout else "calibration.scores"
 
 
 def bytes_left_out(found: Mapping[str, Unread]) -> int:

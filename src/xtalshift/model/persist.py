@@ -294,7 +294,10 @@ def _restore(
     of_classes = None
     if description.class_calibration is not None:
         n_classes = len(description.classes or ())
-        of_classes = description.class_calibration.make(_take(state, "calibration."), n_classes)
+        of_classes = replace(
+            description.class_calibration.make(_take(state, "calibration."), n_classes),
+            formulas=formulas,
+        )
     learned = description.regressor.make(device)
     learned._set_state(state)  # noqa: SLF001
     model: FittedModel | FittedClassifier

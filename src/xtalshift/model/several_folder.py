@@ -15,7 +15,14 @@ from xtalshift.errors import DataError, ModelFormatError
 from xtalshift.estimators.saved import STRICT
 from xtalshift.files import explained, hold_folder, replace_file
 from xtalshift.jsonio import Plain, decode_json, read_json
-from xtalshift.model.persist import MODEL_FILE, check_model_folder, load_model, save_model
+from xtalshift.model.card import ModelCard
+from xtalshift.model.persist import (
+    MODEL_FILE,
+    check_model_folder,
+    load_model,
+    save_model,
+    saved_card,
+)
 from xtalshift.model.several import FittedModels
 from xtalshift.provenance import hash_text
 
@@ -68,6 +75,17 @@ def saved_targets(folder: Path) -> tuple[str, ...]:
         As `load_models`.
     """
     return tuple(one.name for one in _read(folder).targets)
+
+
+def saved_cards(folder: Path) -> dict[str, ModelCard]:
+    """Return the card of the model of each target, without loading these.
+
+    Raises
+    ------
+    ModelFormatError
+        As `load_models`.
+    """
+    return {one.name: saved_card(folder / one.folder) for one in _read(folder).targets}
 
 
 def save_models(models: FittedModels, folder: Path) -> Path:

@@ -37,6 +37,8 @@ class ClassCalibration:
     """Where the rows come from, see `xtalshift.uncertainty.conformal.Calibration`."""
     X: NDArray[np.float32] | None = None
     """Shape (n, d). Features, from which density ratios are estimated."""
+    formulas: NDArray[np.object_] | None = None
+    """Shape (n,). Reduced formulas of the rows, if a fit knows them."""
 
     @classmethod
     def of(
@@ -81,6 +83,7 @@ class ClassCalibration:
             SetCalibration.of(probabilities, labels, kind),
             origin,
             features,
+            None if groups is None else np.asarray(groups, dtype=object),
         )
 
     def __len__(self) -> int:

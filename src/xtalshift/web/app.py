@@ -11,6 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
 
 from xtalshift._version import __version__
+from xtalshift.model.ready.recipe import SHIPPED
 from xtalshift.web.guard import HEALTH, Guard
 from xtalshift.web.job_kinds import RESUMED
 from xtalshift.web.job_results import result_routes
@@ -34,7 +35,7 @@ def create_app(models: Path | None, store: Path, config: ServeConfig) -> FastAPI
     Parameters
     ----------
     models : Path, optional
-        Folder of saved models, or of one.
+        Folder of saved models, or of one; the ready models are served besides.
     store : Path
         Folder for jobs, tables and temporary files; made if it does not exist.
     config : ServeConfig
@@ -65,7 +66,7 @@ def create_app(models: Path | None, store: Path, config: ServeConfig) -> FastAPI
         lifespan=run_jobs,
         middleware=[Middleware(Guard, config=config)],
     )
-    add_problems(app, [store] if models is None else [store, models])
+    add_problems(app, [store, SHIPPED] if models is None else [store, models, SHIPPED])
     desk = JobDesk(jobs, tables, shelf, disk, config)
     for routes in (
         model_routes(shelf, disk, config),

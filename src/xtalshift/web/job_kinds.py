@@ -20,6 +20,7 @@ from xtalshift.errors import UsageError
 from xtalshift.featurize.blocks import PRETRAINED, kind_of
 from xtalshift.jobs.run_settings import RunConfig
 from xtalshift.jsonio import Plain, finite, write_json
+from xtalshift.model.several_folder import holds_several
 from xtalshift.parallel import count_cores, limited_threads, make_executor
 from xtalshift.progress import Progress
 from xtalshift.web.job_store import MODEL, RESULT
@@ -224,6 +225,12 @@ def _one_target(config: RunConfig) -> RunConfig:
 def _adapt_settings(asked: AdaptRequest, inputs: Inputs) -> tuple[DataConfig, Any]:
     from xtalshift.cal.adaptation import AdaptConfig
 
+    assert inputs.model is not None
+    if holds_several(inputs.model):
+        raise UsageError(
+            f"model {asked.model!r} has several targets, and a job adapts a model of one; serve "
+            "the folder of its target, or use `xtalshift adapt`"
+        )
     data, others = _data_config(asked, inputs)
     if asked.method != "auto":
         return data, AdaptConfig.from_dict({"method": asked.method, **others})

@@ -23,9 +23,10 @@ from xtalshift.data.writers import write_frame
 from xtalshift.errors import XtalshiftError
 from xtalshift.jobs.predict import PredictionCounts
 from xtalshift.jsonio import Plain, finite
-from xtalshift.model import FittedModel, Predictions
 from xtalshift.model.persist import saved_card
-from xtalshift.model.table_predictor import TablePredictor
+from xtalshift.model.ready.recipe import SHIPPED
+from xtalshift.model.several import FittedModels
+from xtalshift.model.several_folder import holds_several, saved_cards
 from xtalshift.web.bodies import (
     CSV,
     JSON,
@@ -38,8 +39,9 @@ from xtalshift.web.bodies import (
     read_settings,
     save_body,
 )
-from xtalshift.web.models import Shelf
+from xtalshift.web.models import AnyModel, Shelf
 from xtalshift.web.predicting import (
+    AnyPredictions,
     Limits,
     PredictOptions,
     PredictRequest,
@@ -100,6 +102,10 @@ def model_routes(shelf: Shelf, disk: Disk, config: ServeConfig) -> APIRouter:
     @router.get("/models/{name}", summary="The card of a model", responses=problems(404, 409))
     def model(name: str) -> Plain:
         folder = shelf.folder(name)
+        if holds_several(folder):
+            cards = {target: asdict(card) for target, card in saved_cards(folder).items()}
+            several: Plain = finite({"name": name, "targets": cards})
+            return several
         card: Plain = finite(asdict(saved_card(folder)))
         return {"name": name, **card}
 
@@ -163,8 +169,7 @@ class _Predictor:
             return JSONResponse({**_head(name, model, asked), "predictions": finite(found.rows())})
         if answer == CSV:
             return Response(rows_as_csv(found.rows()), media_type=CSV)
-        units = TablePredictor(model).units()
-        return Response(_parquet(found, units, self._disk), media_type=PARQUET)
+        return Response(_parquet(found, model.column_units, self._disk), media_type=PARQUET)
 
     async def table(self, name: str, request: Request, kind: str) -> Response:
         """Answer a CSV or Parquet body."""
@@ -177,7 +182,7 @@ class _Predictor:
             out = folder / ("predictions.csv" if answer == CSV else "predictions.parquet")
             limits = Limits(self._config)
 
-            def work() -> tuple[FittedModel, PredictionCounts]:
+            def work() -> tuple[AnyModel, PredictionCounts]:
                 found = self._shelf.load(name)
                 return found, predict_table(found, source, out, query, limits)
 
@@ -194,7 +199,7 @@ class _Predictor:
             return StreamingResponse(rows, headers=headers, media_type=JSON, background=removed)
 
 
-def _parquet(found: Predictions, units: dict[str, str], disk: Disk) -> bytes:
+def _parquet(found: AnyPredictions, units: dict[str, str], disk: Disk) -> bytes:
     folder = disk.folder()
     try:
         path = folder / "predictions.parquet"
@@ -216,23 +221,34 @@ async def _while_connected(request: Request, work: Callable[[], T], limits: Limi
     return await task
 
 
-def _head(name: str, model: FittedModel, query: PredictOptions) -> Plain:
+def _head(name: str, model: AnyModel, query: PredictOptions) -> Plain:
+    """Return what stands before the predictions: of several targets, each with its unit."""
+    if isinstance(model, FittedModels):
+        units = {target: one.card.unit for target, one in model.models.items()}
+        return {"model": name, "targets": units, "level": query.level}
     card = model.card
     return {"model": name, "target": card.target_name, "unit": card.unit, "level": query.level}
 
 
 def _summary(name: str, folder: Path) -> Plain:
     try:
-        card = saved_card(folder)
+        if holds_several(folder):
+            cards = saved_cards(folder)
+            targets = [{"target": target, "unit": one.unit} for target, one in cards.items()]
+            own: Plain = {"targets": targets}
+            card = next(iter(cards.values()))
+        else:
+            card = saved_card(folder)
+            own = {"target": card.target_name, "unit": card.unit}
     except XtalshiftError as error:  # one damaged model does not hide the others
         return {"name": name, "problem": str(error).replace(str(folder), name)}
     return {
         "name": name,
-        "target": card.target_name,
-        "unit": card.unit,
+        **own,
         "method": card.provenance.get("method"),
         "source": card.source,
         "feature_cols": list(card.feature_cols),
+        "ready": folder.parent == SHIPPED,
     }
 
 
@@ -269,6 +285,7 @@ _LIST = [
         "method": "auto",
         "source": "gaps.csv",
         "feature_cols": [],
+        "ready": False,
     }
 ]
 _PREDICT = {

@@ -1,4 +1,4 @@
-"""The models that a server offers: those of its folder, and those that its jobs made."""
+"""The models that a server offers: of its folder, of its jobs, and the ready ones."""
 
 from __future__ import annotations
 
@@ -6,13 +6,17 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from threading import Lock
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from xtalshift.data.writers import is_model
 from xtalshift.errors import NotFoundError
-from xtalshift.model import FittedModel, load_model
+from xtalshift.model import FittedClassifier, FittedModel, load_model
+from xtalshift.model.ready.recipe import all_names, get_recipe, is_shipped, list_recipes
+from xtalshift.model.several import FittedModels
+from xtalshift.model.several_folder import MODELS_FILE, holds_several, load_models
 from xtalshift.registry import near_miss
 
+AnyModel: TypeAlias = FittedModel | FittedClassifier | FittedModels
 MOST_LOADED = 8
 """Models that are kept in memory."""
 
@@ -27,7 +31,7 @@ class _Version(NamedTuple):
 
 def _version(folder: Path) -> _Version | None:
     try:
-        state = (folder / "model.json").stat()
+        state = (folder / (MODELS_FILE if holds_several(folder) else "model.json")).stat()
     except OSError:  # deleted
         return None
     return _Version(folder, state.st_mtime_ns, state.st_ino)
@@ -41,12 +45,16 @@ class Shelf:
     ) -> None:
         self._folder = folder
         self._trained = trained
-        self._loaded: OrderedDict[str, tuple[_Version, FittedModel]] = OrderedDict()
+        self._loaded: OrderedDict[str, tuple[_Version, AnyModel]] = OrderedDict()
         self._lock = Lock()
 
     def folders(self) -> dict[str, Path]:
-        """Return the folder of each model by its name; those of the given folder win."""
-        found = dict(self._trained())
+        """Return the folder of each model by its name.
+
+        Those of the given folder win over those of jobs, and these over the ready ones.
+        """
+        shipped = filter(is_shipped, map(get_recipe, list_recipes()))
+        found = {one.name: one.folder for one in shipped} | dict(self._trained())
         if self._folder is not None and self._folder.is_dir():
             given = (self._folder, *sorted(self._folder.iterdir()))
             found |= {path.resolve().name: path for path in given if is_model(path)}
@@ -61,6 +69,9 @@ class Shelf:
             If there is none of this name; the message says which there are.
         """
         folders = self.folders()
+        ready = all_names().get(name, "")  # a ready model has several
+        if name not in folders and ready in folders:
+            return folders[ready]
         if name not in folders:
             names = ", ".join(list(folders)[:20]) or "none"
             raise NotFoundError(
@@ -68,7 +79,7 @@ class Shelf:
             )
         return folders[name]
 
-    def load(self, name: str) -> FittedModel:
+    def load(self, name: str) -> AnyModel:
         """Return a model, which is read again if its file has changed.
 
         Raises
@@ -83,7 +94,7 @@ class Shelf:
             if known is None or known[0] != _version(known[0].folder):
                 folder = self.folder(name)
                 version = _version(folder)
-                model = load_model(folder)
+                model = load_models(folder) if holds_several(folder) else load_model(folder)
                 assert version is not None
                 self._loaded[name] = (version, model)
             self._loaded.move_to_end(name)

@@ -10,24 +10,28 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
 from threading import Event
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from pydantic import Field
 
 from xtalshift.config import Settings
-from xtalshift.data.settings import ReadingOptions
+from xtalshift.data.settings import BY_DEFAULT, ReadingOptions
 from xtalshift.data.structure_texts import CELLS_NAME_FILES
 from xtalshift.errors import FormulaError
-from xtalshift.jobs.predict import PredictionCounts, predict_file
+from xtalshift.jobs.predict import AnyPredictor, PredictionCounts, predict_file
 from xtalshift.jsonio import Plain, finite
-from xtalshift.model import FittedModel, Predictions
+from xtalshift.model import ClassPredictions, Predictions
+from xtalshift.model.several import FittedModels, SeveralPredictions
+from xtalshift.model.several_tables import SeveralPredictor
 from xtalshift.model.table_predictor import TablePredictor
 from xtalshift.progress import Task
 from xtalshift.uncertainty.settings import LEVEL
+from xtalshift.web.models import AnyModel
 from xtalshift.web.problems import RequestError
 from xtalshift.web.settings import ServeConfig
 
+AnyPredictions: TypeAlias = Predictions | ClassPredictions | SeveralPredictions
 _ROWS = 5000
 
 
@@ -83,7 +87,23 @@ def cells_are_content() -> Iterator[None]:
         CELLS_NAME_FILES.reset(before)
 
 
-def predict_formulas(model: FittedModel, asked: PredictRequest) -> Predictions:
+def predictor_of(
+    model: AnyModel, asked: PredictOptions, reading: ReadingOptions = BY_DEFAULT
+) -> AnyPredictor:
+    """Return a model, of one target or of several, with the options of a request.
+
+    Raises
+    ------
+    ConfigError
+        If it has no intervals of the kind that is asked for.
+    """
+    how = (asked.level, asked.intervals, asked.explain, reading)
+    if isinstance(model, FittedModels):
+        return SeveralPredictor.of(model, *how)
+    return TablePredictor(model, *how)
+
+
+def predict_formulas(model: AnyModel, asked: PredictRequest) -> AnyPredictions:
     """Return the predictions of formulas.
 
     Raises
@@ -91,9 +111,9 @@ def predict_formulas(model: FittedModel, asked: PredictRequest) -> Predictions:
     DataError
         If a feature column is missing or unknown, or a formula is bad (`strict`).
     """
-    predictor = TablePredictor(model, asked.level, asked.intervals, asked.explain)
+    predictor = predictor_of(model, asked)
     with cells_are_content():
-        found: Predictions = predictor.predict_formulas(asked.formulas, asked.given)
+        found: AnyPredictions = predictor.predict_formulas(asked.formulas, asked.given)
     bad = np.flatnonzero(found.reason != "")
     if asked.strict and bad.size:
         row = int(bad[0])
@@ -149,10 +169,10 @@ class Limits:
 
 
 def predict_table(
-    model: FittedModel, source: Path, out: Path, query: TableQuery, limits: Limits
+    model: AnyModel, source: Path, out: Path, query: TableQuery, limits: Limits
 ) -> PredictionCounts:
     """Write the predictions of a table, see `xtalshift.jobs.predict.predict_file`."""
-    predictor = TablePredictor(model, query.level, query.intervals, query.explain, query.reading)
+    predictor = predictor_of(model, query, query.reading)
     with cells_are_content():
         return predict_file(predictor, source, out, strict=query.strict, progress=limits)
 

@@ -24,8 +24,8 @@ SETTINGS = MethodSettings.from_dict({"threads": 1, "lightgbm": {"n_estimators": 
 LEFT_OUT = {"domain.index.points", "calibration.X"}
 
 
-def fit(method="lightgbm", how="held-out", extra=None, **options):
-    data = xs.Dataset.of(FORMULAS, VALUES, **({} if extra is None else {"extra": extra}))
+def fit(method="lightgbm", how="held-out", extra=None, values=VALUES, **options):
+    data = xs.Dataset.of(FORMULAS, values, **({} if extra is None else {"extra": extra}))
     return xs.fit(data, method, settings=SETTINGS, intervals=IntervalConfig(method=how), **options)
 
 
@@ -34,9 +34,10 @@ def arrays_of(folder):
     return load_file(path)
 
 
+@pytest.mark.parametrize("values", [VALUES, np.where(VALUES > 2, "high", "low").astype(object)])
 @pytest.mark.parametrize("how", ["held-out", "cross"])
-def test_features_are_left_out_and_come_back(how, tmp_path):
-    model = fit(how=how)
+def test_features_are_left_out_and_come_back(how, values, tmp_path):
+    model = fit(how=how, values=values)
     assert len(model.calibration.formulas) == len(model.calibration)
     folder = model.save(tmp_path / "model")
     assert not LEFT_OUT & arrays_of(folder).keys()

@@ -17,7 +17,7 @@ from fastapi import FastAPI
 from integration.tables import make_rows, write_rows
 from xtalshift.data import read_table
 from xtalshift.data.materials import Materials
-from xtalshift.model import fit, save_model
+from xtalshift.model import fit, fit_several, save_model
 from xtalshift.web.app import create_app
 from xtalshift.web.settings import ServeConfig
 
@@ -68,7 +68,10 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def models(table: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder of ridge models: `gaps`; `warm`, which needs a temperature; `kinds`."""
+    """Return a folder of ridge models: `gaps`; `warm`, which needs a temperature; `kinds`; `both`.
+
+    The last has two targets.
+    """
     folder = tmp_path_factory.mktemp("models")
     data = read_table(table, target="gap", unit="eV")
     save_model(fit(data, "ridge"), folder / "gaps")
@@ -80,11 +83,13 @@ def models(table: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_model(fit(replace(data, materials=warm), "ridge"), folder / "warm")
     kinds = replace(data, targets=(data.targets > 5).astype(float), classes=("low", "high"))
     save_model(fit(kinds, "ridge"), folder / "kinds")
+    double = replace(data, targets=2 * data.targets, unit="meV")
+    fit_several({"gap": data, "double": double}, "ridge").save(folder / "both")
     return folder
 
 
 @pytest.fixture
 def client(models: Path, tmp_path: Path) -> Iterator[AppClient]:
-    """Return a client of an application with the two models."""
+    """Return a client of an application with these models."""
     with open_client(models, tmp_path / "store") as found:
         yield found

@@ -199,6 +199,8 @@ def test_a_failure_has_the_words_of_the_command(client, table, tmp_path):
          422, "cannot name a folder"),
         ("train", {"table": "ricci_seebeck", "settings": {"erm.epoch": 1}}, 422,
          "did you mean 'epochs'?"),
+        ("adapt", {"table": "ricci_seebeck", "model": "both"}, 422,
+         "model 'both' has several targets, and a job adapts a model of one"),
         ("adapt", {"table": "ricci_seebeck", "model": "gap"}, 404, "did you mean 'gaps'?"),
         ("adapt", {"table": "ricci_seebeck", "model": "gaps", "settings": {"steps": 1}}, 422,
          "method auto has no settings"),

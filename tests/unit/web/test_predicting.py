@@ -13,7 +13,8 @@ import pytest
 
 from unit.web.conftest import open_client
 from xtalshift.jobs.predict import predict_file
-from xtalshift.model import load_model
+from xtalshift.model import load_model, load_models
+from xtalshift.model.several_tables import SeveralPredictor
 from xtalshift.model.table_predictor import TablePredictor
 from xtalshift.web.model_routes import Turns
 from xtalshift.web.predicting import Limits
@@ -62,6 +63,27 @@ def test_classes_have_the_columns_of_the_command(client, models):
     assert sent.text.splitlines()[1].startswith(f"GaN,{own['prediction'][0]},")
     wrong = client.post(path, json={"formulas": ["GaN"], "intervals": "family"})
     assert (wrong.status_code, "is for numbers" in wrong.text) == (422, True)
+
+
+def test_several_targets_have_a_column_each(client, models, table, tmp_path):
+    both = load_models(models / "both")
+    own = both.predict(FORMULAS, level=0.5).frame
+    path = "/api/v1/models/both/predict"
+    asked = {"formulas": FORMULAS, "level": 0.5}
+    answer = client.post(path, json=asked)
+    head = {key: value for key, value in answer.json().items() if key != "predictions"}
+    assert head == {"model": "both", "targets": {"gap": "eV", "double": "meV"}, "level": 0.5}
+    pd.testing.assert_frame_equal(as_frame(answer), own, check_exact=True, check_dtype=False)
+    assert own["prediction_double"][0] == pytest.approx(2 * own["prediction_gap"][0])
+    packed = client.post(path, json=asked, headers={"Accept": PARQUET})
+    pd.testing.assert_frame_equal(pd.read_parquet(io.BytesIO(packed.content)), own)
+    predict_file(SeveralPredictor.of(both), table, tmp_path / "own.csv")
+    found = client.post(path, content=table.read_bytes(), headers={"Content-Type": "text/csv"})
+    assert found.content == (tmp_path / "own.csv").read_bytes()
+    assert "joint_lower_double" in found.text.splitlines()[0]
+    sent = {"Content-Type": "text/csv"}
+    wrong = client.post(f"{path}?intervals=weighted", content=table.read_bytes(), headers=sent)
+    assert (wrong.status_code, "is for one target" in wrong.text) == (422, True)
 
 
 def test_further_columns_have_one_value(client, models):

@@ -14,6 +14,8 @@ from xtalshift.errors import NotFoundError
 from xtalshift.registry import Registry, near_miss
 
 _FOLDER = Path(__file__).parent
+SHIPPED = _FOLDER / "shipped"
+"""Where the package has its models."""
 MODEL_FILE = "model.json"
 
 
@@ -27,7 +29,12 @@ class Recipe(Settings):
     """The property, in one line."""
     target_name: str
     """Name of the property in predictions."""
-    unit: str
+    unit: str = ""
+    """Of a number."""
+    cuts: tuple[float, ...] = ()
+    classes: tuple[str, ...] = ()
+    """`cuts`, `classes`: ends and names of the ranges that the model predicts in place of the
+    number, see `xtalshift.data.cut_classes.cut_classes`; rows of one formula then vote."""
     conditions: str
     """How the values were computed or measured."""
     table: str
@@ -41,6 +48,8 @@ class Recipe(Settings):
     """Whether the table has decadic logarithms; the model predicts the values themselves."""
     duplicates: Literal["mean", "median", "lowest", "highest"] = "mean"
     """How rows of one formula are merged."""
+    materials: int | None = None
+    """Number of formulas that are drawn, where all of them would make the model too large."""
     transform: Literal["none", "log", "log1p", "asinh", "clip"] = "none"
     features: str = "magpie"
     method: str = "lightgbm"
@@ -60,7 +69,7 @@ class Recipe(Settings):
     @property
     def folder(self) -> Path:
         """Where the package has the model."""
-        return _FOLDER / "shipped" / self.name
+        return SHIPPED / self.name
 
 
 def list_recipes() -> tuple[str, ...]:

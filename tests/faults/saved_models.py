@@ -16,6 +16,7 @@ from xtalshift.data.clean import clean_table
 from xtalshift.data.dataset import Dataset
 from xtalshift.data.materials import Materials
 from xtalshift.estimators import (
+    AdaptedStackClassifier,
     AdaptedStackRegressor,
     ForestClassifier,
     ForestRegressor,
@@ -25,6 +26,7 @@ from xtalshift.estimators import (
     LightGBMRegressor,
     LogisticClassifier,
     OrdinalClassifier,
+    RecalibrationClassifier,
     RidgeRegressor,
     StackClassifier,
     StackRegressor,
@@ -185,6 +187,29 @@ def class_stack() -> FittedClassifier:
         return fit(kinds(), StackClassifier(members, random_state=0), features="fractions")
 
 
+def adapted_class_stack() -> FittedClassifier:
+    """Return a model of classes with every kind of correction, which all have a weight."""
+    start = of_classes("ridge")
+    members = [
+        Correction("shares", RecalibrationClassifier("temperature-bias"), "start", "targets"),
+        Correction("both", ForestClassifier(n_estimators=2), "both", "targets"),
+        Correction("alone", LogisticClassifier(alphas=(1.0,)), "features", "targets"),
+    ]
+    stack = AdaptedStackClassifier(members=members, random_state=0)
+    formulas = [f"Na{n}Cl{n + 1}" for n in range(1, 25)]
+    codes = np.arange(len(formulas)) % len(start.classes)
+    with (
+        patch(
+            "xtalshift.estimators.adapted_stack.adaptation_weights",
+            side_effect=lambda predictions, *_: np.full(len(predictions), 1 / len(predictions)),
+        ),
+        patch("xtalshift.model.class_adaptation.adapted_class_stack", return_value=stack),
+    ):
+        found = adapt(start, Dataset.of(formulas, codes, classes=start.classes))
+    assert len(found.classifier.members_) == len(members)
+    return found
+
+
 def bare(model: FittedModel) -> FittedModel:
     """Return the model with scores only, as earlier versions wrote them, and without a domain."""
     assert model.calibration is not None
@@ -231,6 +256,7 @@ MODELS: dict[str, Callable[[], FittedModel | FittedClassifier]] = {
     "extra-trees": partial(trained, "extra-trees", params={"n_estimators": 4}),
     "stack": stack,
     "adapted stack": adapted_stack,
+    "adapted stack of classes": adapted_class_stack,
     "ridge, encoder": with_encoder,
     "erm, log1p, bare": lambda: bare(trained("erm", transform="log1p", intervals=CROSS)),
     "ensemble, normalised, held-out": partial(
@@ -265,6 +291,7 @@ MODELS: dict[str, Callable[[], FittedModel | FittedClassifier]] = {
         intervals=HELD_OUT,
     ),
     "cal-eps0": partial(trained, "cal-eps0"),
+    "multi-task of one target": partial(trained, "multi-task"),
     "wasserstein": partial(trained, "wasserstein"),
     "cvar": partial(trained, "cvar"),
     "group-dro": partial(trained, "group-dro"),

@@ -44,6 +44,8 @@ def test_every_class_calibration_and_scale_is_among_the_models(models):
     numbers = [model for model in loaded if isinstance(model, FittedModel)]
     classes = [model for model in loaded if isinstance(model, FittedClassifier)]
     learned = [*(one.regressor for one in numbers), *(one.classifier for one in classes)]
+    adapted = next(one for one in classes if hasattr(one.classifier, "start_weight_"))
+    learned += [one.predictor for one in adapted.classifier.members_]  # some stand there alone
     assert {one.regressor_name for one in learned} == saved_classes()
     assert {model.scale.name for model in numbers} == set(TRANSFORMS)
     assert {model.task for model in classes} == {"classification", "ordinal"}

@@ -168,7 +168,7 @@ def test_a_model_with_conditions(warm_model, tmp_path, xtalshift):
         (("--top", 3, "--min-plausibility", 2), "setting 'top.min_plausibility' = 2"),
         (("--top", 3, "--max-above-hull", 0.1), "needs a model of formation energies: --stab"),
         (("--keep", "top"), "keep = 'top' needs the number of rows to keep"),
-        (("--top", 3, "--by", "probability"), "go together: give both or neither"),
+        (("--top", 3, "--by", "probability"), "a class (--class), and nothing else does"),
         (("--top", 3, "--by", "size"), "setting 'top.by' = 'size'"),
         (("--intervals", "weighted"), "setting 'intervals' = 'weighted'"),
         (("--resume",), "nothing to resume"),

@@ -273,6 +273,7 @@ def test_a_failed_training_of_the_evaluation_is_an_error(toy, tmp_path, monkeypa
     assert not (tmp_path / "model").exists()
 
 
+@pytest.mark.long
 def test_training_starts_from_a_model_by_name(toy, xtalshift, tmp_path):
     build(toy, tmp_path / "toy", evaluate=False)
     new = [f"{text}8" for text in FORMULAS[::6]]

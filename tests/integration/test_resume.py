@@ -198,6 +198,7 @@ def outcome(folder: Path) -> dict[str, Any]:
     }  # fmt: skip
 
 
+@pytest.mark.long
 def test_a_run_killed_in_every_method_ends_with_the_same_results(table, tmp_path):
     expected = tmp_path / "expected"
     at_one_go(*run_command(table, expected))

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from xtalshift.estimators.classifiers import LightGBMClassifier as LightGBMClassifier
     from xtalshift.estimators.classifiers import LogisticClassifier as LogisticClassifier
     from xtalshift.estimators.classifiers import NeighborsClassifier as NeighborsClassifier
+    from xtalshift.estimators.classifiers import RecalibrationClassifier as RecalibrationClassifier
     from xtalshift.estimators.finetuned import FineTunedCHGNetRegressor as FineTunedCHGNetRegressor
     from xtalshift.estimators.irnet import AlignedRegressor as AlignedRegressor
     from xtalshift.estimators.irnet import HeteroscedasticRegressor as HeteroscedasticRegressor

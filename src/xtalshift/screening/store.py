@@ -331,9 +331,12 @@ class ScreenStore:
             for left in place.glob(".*.part"):
                 left.unlink()
         lines = self._journal.read_bytes().split(b"\n")[:-1] if self._journal.exists() else []
+        written = (*(self.folder / _PARTS).iterdir(), *self.folder.glob(SUMMARY_FILE))
+        if len(lines) == 1 and not written:
+            lines = []  # it failed before its first block: it may be another screening
         chunks = self._chunks(lines) if lines else []
-        # without blocks nothing was finished, maybe not even the header was written
-        if not chunks or not all(self._is_whole(chunk) for chunk in chunks):
+        # without lines a kill came before the header was written
+        if not lines or not all(self._is_whole(chunk) for chunk in chunks):
             self._clear()
             self._append(self._header)
             return
@@ -351,8 +354,6 @@ class ScreenStore:
         (_, found), *records = decode_lines(lines, self._journal, again)
         if not isinstance(found, dict) or found.get("kind") != KIND:
             raise DataError(f"{self._journal} is not the journal of a screening")
-        if not records and found != self._header:  # it failed before its first block
-            return []
         _check_same(found, self._header, self.folder)
         chunks = [parse(_Chunk, record, where, again) for where, record in records]
         for number, chunk in enumerate(chunks):

@@ -273,24 +273,33 @@ def test_a_failed_training_of_the_evaluation_is_an_error(toy, tmp_path, monkeypa
     assert not (tmp_path / "model").exists()
 
 
-@pytest.mark.long
-def test_training_starts_from_a_model_by_name(toy, xtalshift, tmp_path):
-    build(toy, tmp_path / "toy", evaluate=False)
+def labels_for(toy, place):
+    """Build a model, and write labels of other materials."""
+    build(toy, place / "toy", evaluate=False)
     new = [f"{text}8" for text in FORMULAS[::6]]
     rows = pd.DataFrame({"formula": new, "mine": np.add(VALUES[::6], 2)})
     rows.to_csv("mine.csv", index=False)
-    done = xtalshift("train", "mine.csv", "--target", "mine", "--from", "toy", "-o", "new")
-    assert done.code == 0, done.err
-    assert "From toy: toy property in eV, made up. Corrections of its predictions" in done.out
-    assert "the column 'mine' is taken for the same property, in eV" in done.out
-    assert "labels, each held out in turn" in done.out
-    assert xs.load_model("new").predict(["NaCl8"]).prediction[0] > 3.6  # 5.1 of the labels
+
+
+def test_what_a_model_to_start_from_decides_is_refused(toy, xtalshift, tmp_path):
+    labels_for(toy, tmp_path)
     other = xtalshift(
         "train", "mine.csv", "--target", "mine", "--unit", "GPa", "--from", "toy", "-o", "n2"
     )
     assert "the labels of mine.csv are in GPa, the model predicts eV; convert them" in other.err
     fixed = xtalshift("train", "mine.csv", "--from", "toy", "--method", "ridge", "-o", "n2")
     assert "--method is not for --from" in fixed.err
+
+
+@pytest.mark.long
+def test_training_starts_from_a_model_by_name(toy, xtalshift, tmp_path):
+    labels_for(toy, tmp_path)
+    done = xtalshift("train", "mine.csv", "--target", "mine", "--from", "toy", "-o", "new")
+    assert done.code == 0, done.err
+    assert "From toy: toy property in eV, made up. Corrections of its predictions" in done.out
+    assert "the column 'mine' is taken for the same property, in eV" in done.out
+    assert "labels, each held out in turn" in done.out
+    assert xs.load_model("new").predict(["NaCl8"]).prediction[0] > 3.6  # 5.1 of the labels
 
 
 @pytest.mark.long

@@ -311,7 +311,7 @@ class AdaptedStackPredictor(AdaptedStackParts, MixturePredictor):
                 raw, shares = raw + scaled, shares + of_scaled
             ends = one.restore(raw, self.bounds_)
             found += one.weight * follow(shares, _away(raw), _away(ends))
-        return found
+        return np.asarray(found)
 
     def _width(self, inputs: Inputs) -> int:
         return _width(inputs, self.n_features_in_, 1)

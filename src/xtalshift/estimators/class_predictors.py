@@ -129,7 +129,7 @@ def as_distributions(rows: FloatArray) -> FloatArray:
     """Return rows of numbers from 0 on, scaled to the sum 1; equal ones for a row of 0."""
     total = rows.sum(axis=1, keepdims=True)
     shares = np.full_like(rows, 1 / rows.shape[1])
-    return np.divide(rows, total, out=shares, where=total > 0)
+    return np.asarray(np.divide(rows, total, out=shares, where=total > 0))
 
 
 def calibrates_any(calibration: ProbabilityCalibration) -> Callable[[FloatArray], FloatArray]:

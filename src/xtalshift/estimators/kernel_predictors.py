@@ -62,7 +62,7 @@ class KernelPredictor(Predictor):
     def _contributions(self, x: FloatArray, baselines: FloatArray) -> FloatArray:
         row, others = self.scaler_.transform(x[None])[0], self.scaler_.transform(baselines)
         found = line_shares(self._gradient, row, others, _STEPS)
-        return self.scaler_.spread(self.target_scale_ * found)
+        return self.scaler_.spread(found * self.target_scale_)
 
     def _gradient(self, X: FloatArray) -> FloatArray:
         """Return the gradient of `_sum` by standardised rows, shape (n, kept)."""
@@ -71,8 +71,9 @@ class KernelPredictor(Predictor):
             found = np.stack(
                 [one @ np.sign(row - self.rows_) for one, row in zip(weights, X, strict=True)]
             )
-            return -self.gamma_ * found
-        return -2 * self.gamma_ * (weights.sum(axis=1)[:, None] * X - weights @ self.rows_)
+            return np.asarray(-self.gamma_ * found)
+        pull = weights.sum(axis=1)[:, None] * X - weights @ self.rows_
+        return np.asarray(-2 * self.gamma_ * pull)
 
     @classmethod
     def _saved(cls, found: Layout) -> Schema:  # noqa: ARG003

@@ -499,7 +499,7 @@ class NetworkRegressor(Network, Regressor):
         self, x: NDArray[np.float64], baselines: NDArray[np.float64]
     ) -> NDArray[np.float64]:
         found = self._along_lines(x, baselines, lambda net, rows: _members(net, rows).mean(0)[None])
-        return self.target_scale_ * found[0]
+        return np.asarray(self.target_scale_ * found[0])
 
     def _mean(self, weights: WeightsChoice, X: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the mean of the members, shape (n,)."""

@@ -84,7 +84,8 @@ class _Walk:
             done = place < 0
             if done.any():
                 self._score(found, base[done], settled[done], -1 - place[done])
-                place, base, settled, count = (one[~done] for one in (place, base, settled, count))
+                place, base, settled = place[~done], base[~done], settled[~done]
+                count = count[~done]
                 continue
             feature = trees.feature[place]
             own = self._own[place]

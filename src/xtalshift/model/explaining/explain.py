@@ -15,7 +15,7 @@ from xtalshift.model.classifier import FittedClassifier
 from xtalshift.model.explaining.background import Background
 from xtalshift.model.explaining.outcome import Outcome, outcomes
 from xtalshift.model.explaining.parts import element_contributions, feature_contributions
-from xtalshift.model.explaining.record import Explanation
+from xtalshift.model.explaining.record import Contribution, Explanation, Substitution
 from xtalshift.model.explaining.substitutions import find_substitutions, outcomes_of
 from xtalshift.model.fitted import FittedModel
 from xtalshift.model.material_model import Inputs
@@ -56,7 +56,7 @@ def explain(
         if not one.reason:
             whole = materials.take(np.array([row]))
             one = _fill(one, model, outcome, whole, features.values[row], background, families)
-            swaps = ()
+            swaps: tuple[Substitution, ...] = ()
             if substitutions and not model.featurizer.needs_structures:
                 swaps = find_substitutions(model, outcome, whole, one.value, level, substitutions)
             itself = outcomes_of(model, outcome, whole, level)[0]
@@ -78,7 +78,9 @@ def _fill(
     value = float(outcome.values(x[None])[0])
     base = float(outcome.values(background.X).mean())
     elements, why = element_contributions(model, outcome, material, x, background)
-    joined, single, without, left = (), (), "", 0.0
+    joined: list[Contribution] = []
+    single: list[Contribution] = []
+    without, left = "", 0.0
     try:
         joined, single = feature_contributions(
             outcome, x, background, model.feature_names, families

@@ -95,7 +95,7 @@ class OfClass:
             every[:, seen] = rows
             return log_odds(calibrate(every)[:, [self.place]])
 
-        return chain(shares[seen], raw[:-1, seen], raw[-1, seen], step)[0]
+        return np.asarray(chain(shares[seen], raw[:-1, seen], raw[-1, seen], step)[0])
 
 
 Outcome = OfNumbers | OfClass

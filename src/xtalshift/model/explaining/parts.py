@@ -81,7 +81,12 @@ def element_contributions(
     values[0], values[-1] = outcome.values(others), outcome.values(x[None])[0]
     found = exact_shapley(values).mean(axis=1).tolist()
     symbols = [SYMBOLS[z] for z in material.compositions.z]
-    kinds: list[Kind] = ["element"] * size + ["proportions"] * mixed + ["column"] * columns
+    several: tuple[tuple[Kind, int], ...] = (
+        ("element", size),
+        ("proportions", int(mixed)),
+        ("column", columns),
+    )
+    kinds = [kind for kind, count in several for _ in range(count)]
     names = [*symbols, *["proportions"] * mixed, *model.card.feature_cols]
     shown = [*places.own_shares.tolist(), *[None] * mixed, *x[given:].tolist()]
     usual = [None] * (size + mixed) + others[:, given:].mean(axis=0).tolist()

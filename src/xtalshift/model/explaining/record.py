@@ -144,8 +144,13 @@ def explanation_table(explanations: Sequence[Explanation]) -> pd.DataFrame:
     """
     import pandas as pd  # a few explanations are printed without it
 
-    rows = [row for one in explanations for row in _rows(one)]
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    return pd.DataFrame(table_rows(explanations), columns=list(COLUMNS))
+
+
+def table_rows(explanations: Sequence[Explanation]) -> list[dict[str, Any]]:
+    """Return the rows of `explanation_table` as plain values, each with all columns."""
+    blank = dict.fromkeys(COLUMNS)
+    return [{**blank, **row} for one in explanations for row in _rows(one)]
 
 
 COLUMNS = (

@@ -1,27 +1,32 @@
 """What stands in the place of an element that is taken out of a formula.
 
 A prediction without an element needs a material without it. To leave it out and share its amount
-among the others gives materials that nobody makes: PbTe without tellurium is lead. Here a part of a
-training material takes its place. Both formulas are sorted by electronegativity; if one has more
-elements, it is cut where neighbours in this order differ most, into as many runs as the other has
-elements; runs and elements then belong together in order. Lead telluride and lithium iron phosphate
-have Pb - LiFeP and Te - O in common: without Pb it is (LiFeP)Te, without Te PbO. If everything is
-replaced, the training material itself is left, so that nothing is counted twice or lost.
+among the others changes PbTe into lead. Here a part of a training material takes its place. Both
+formulas are sorted: metals (elements without a negative oxidation state), then the others, each by
+electronegativity. If one has more elements, it is cut into as many runs as the other has elements,
+between metals and others first and then where neighbours differ most; runs and elements then belong
+together in order. Lead telluride and lithium iron phosphate have Pb - LiFe and Te - PO in common:
+without Pb it is (LiFe)Te, without Te it is Pb(PO4). If everything is replaced, the training
+material itself is left, so that nothing is counted twice or lost.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
+from xtalshift.chem.charge_neutrality import has_state
 from xtalshift.chem.compositions import Compositions
 from xtalshift.chem.elements import SYMBOLS, load_elements
 from xtalshift.estimators.shapley import coalitions
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
+
+_APART = 10.0  # more than any electronegativity: between metals and others
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,15 +96,20 @@ def as_compositions(fractions: FloatArray) -> Compositions:
 
 
 def _sorted(compositions: Compositions, row: int) -> tuple[IntArray, FloatArray]:
-    """Return the elements of a row by electronegativity, and their shares."""
+    """Return the elements of a row in their order, and their shares."""
     inside = slice(compositions.starts[row], compositions.starts[row + 1])
     z, amounts = compositions.z[inside].astype(np.int64), compositions.amounts[inside]
-    order = np.lexsort((z, _electronegativity()[z]))
+    order = np.lexsort((z, _rank()[z]))
     return z[order], (amounts / amounts.sum())[order]
 
 
-def _electronegativity() -> FloatArray:
-    return np.nan_to_num(load_elements(impute_nan=True).electronegativity)
+@cache
+def _rank() -> FloatArray:
+    """Return the place of each element in the order, by atomic number, shape (119,)."""
+    states = has_state()
+    negative = states[:, : states.shape[1] // 2].any(axis=1)
+    pauling = np.nan_to_num(load_elements(impute_nan=True).electronegativity)
+    return np.asarray(pauling + _APART * negative)
 
 
 def _place(
@@ -108,7 +118,7 @@ def _place(
     own: tuple[IntArray, FloatArray],
     given: tuple[IntArray, FloatArray],
 ) -> None:
-    """Fill in what a training material has in each place, sorted by electronegativity."""
+    """Fill in what a training material has in each place, in order."""
     (z, amounts), (other_z, other_amounts) = own, given
     if len(z) > len(other_z):
         run = _runs(z, len(other_z))  # of each place
@@ -122,6 +132,6 @@ def _place(
 
 def _runs(z: IntArray, count: int) -> IntArray:
     """Return in which of so many runs each element is, cut at the widest gaps."""
-    gaps = np.diff(_electronegativity()[z])
+    gaps = np.diff(_rank()[z])
     cuts = np.sort(np.argsort(-gaps, kind="stable")[: count - 1])
     return np.searchsorted(cuts, np.arange(len(z)), side="left").astype(np.int64)

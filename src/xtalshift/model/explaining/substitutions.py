@@ -57,7 +57,7 @@ def find_substitutions(
     chosen = rises + falls
     results = outcomes_of(model, outcome, tried.take(np.array(chosen, dtype=np.int64)), level)
     return tuple(
-        Substitution(*swaps[k], float(changes[k]), result)
+        Substitution(swaps[k][0], swaps[k][1], float(changes[k]), result)
         for k, result in zip(chosen, results, strict=True)
     )
 

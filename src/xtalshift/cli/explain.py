@@ -98,7 +98,7 @@ def explain_command(
         typer.echo(f"Explanations: {out}")
     elif as_json:
         typer.echo(json.dumps([one.plain() for one in found], indent=1, ensure_ascii=False))
-    elif not sys.stdout.isatty():
+    elif not _on_terminal():
         from xtalshift.model.explaining.record import table_rows
 
         typer.echo(rows_as_csv(table_rows(found)), nl=False)
@@ -106,6 +106,10 @@ def explain_command(
         from xtalshift.cli.explanations import print_explanations
 
         print_explanations(found, level=level, top=top)
+
+
+def _on_terminal() -> bool:
+    return sys.stdout.isatty()
 
 
 def _load(model: Path, device: str | None, level: float, reading: object) -> AnyPredictor:

@@ -12,13 +12,14 @@ from starlette.middleware import Middleware
 
 from xtalshift._version import __version__
 from xtalshift.model.ready.recipe import SHIPPED
+from xtalshift.web.explaining import explain_routes
 from xtalshift.web.guard import HEALTH, Guard
 from xtalshift.web.job_kinds import RESUMED
 from xtalshift.web.job_results import result_routes
 from xtalshift.web.job_routes import JobDesk, job_routes
 from xtalshift.web.job_runner import JobRunner
 from xtalshift.web.job_store import JobStore
-from xtalshift.web.model_routes import model_routes
+from xtalshift.web.model_routes import Turns, model_routes
 from xtalshift.web.models import Shelf
 from xtalshift.web.problems import add_problems
 from xtalshift.web.scratch import Disk
@@ -67,9 +68,11 @@ def create_app(models: Path | None, store: Path, config: ServeConfig) -> FastAPI
         middleware=[Middleware(Guard, config=config)],
     )
     add_problems(app, [store, SHIPPED] if models is None else [store, models, SHIPPED])
+    turns = Turns(config)
     desk = JobDesk(jobs, tables, shelf, disk, config)
     for routes in (
-        model_routes(shelf, disk, config),
+        model_routes(shelf, disk, config, turns),
+        explain_routes(shelf, turns),
         table_routes(tables, disk),
         job_routes(desk, jobs, runner),
         result_routes(jobs),

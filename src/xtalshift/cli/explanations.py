@@ -70,6 +70,14 @@ def amount(contribution: float, scale: Scale) -> str:
     return f"{contribution:+.4g}"
 
 
+def _with_error(part: Contribution, scale: Scale) -> str:
+    """Return a contribution with its standard error."""
+    shown = amount(part.contribution, scale)
+    if scale == "log":
+        return f"{shown} ± {100 * math.expm1(part.error):.2g} %"
+    return f"{shown} ± {part.error:.2g}"
+
+
 def _difference(one: Explanation) -> str:
     unit = {"unit": f" {one.unit}".rstrip(), "log": "", "log odds": ""}[one.scale]
     moved = one.value - one.base
@@ -120,7 +128,7 @@ def _print_parts(console: Console, one: Explanation, top: int) -> None:
             table.add_row(
                 f"  {escape(part.name.removeprefix(_PREFIX))}",
                 _value(part),
-                amount(part.contribution, one.scale),
+                _with_error(part, one.scale),
                 _bar(part.contribution, longest),
             )
         if rest is not None:

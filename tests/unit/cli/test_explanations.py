@@ -19,15 +19,15 @@ NUMBER = Explanation(
     base=400.0,
     compared=64,
     elements=(
-        Contribution("element", "Pb", -200.0, 0.5),
-        Contribution("element", "Te", -60.0, 0.5),
+        Contribution("element", "Pb", -200.0, 12.0, 0.5),
+        Contribution("element", "Te", -60.0, 8.0, 0.5),
         Contribution("proportions", "proportions", 10.0),
     ),
     families=(Contribution("family", "size of the atoms", -250.0),),
     features=(
-        Contribution("feature", "MagpieData mean Row", -300.0, 5.5, 3.44),
-        Contribution("feature", "a", 30.0, 1.0, 0.0),
-        Contribution("feature", "b", 15.0, 2.0, 0.0),
+        Contribution("feature", "MagpieData mean Row", -300.0, 9.0, 5.5, 3.44),
+        Contribution("feature", "a", 30.0, 1.0, 1.0, 0.0),
+        Contribution("feature", "b", 15.0, 1.0, 2.0, 0.0),
     ),
     left_over=5.0,
     substitutions=(
@@ -52,7 +52,7 @@ def test_a_number_and_what_moves_it():
     )
     lines = {line.split("  ")[1].strip(): line for line in text.splitlines() if "  " in line}
     assert "50.0%" in lines["Pb"]
-    assert lines["Pb"].split()[-2:] == ["-200", "██████│"]
+    assert lines["Pb"].split()[-4:] == ["-200", "±", "12", "██████│"]
     assert "█" not in lines["proportions"].partition("│")[0]
     assert "5.5 (mean 3.44)" in lines["mean Row"]
     assert "+45" in lines["all others"]
@@ -75,13 +75,13 @@ def test_factors_of_a_model_of_logarithms():
     log = Explanation(
         formula="PbTe", target="PF", unit="W", scale="log", itself=ITSELF, value=np.log(150.0),
         base=np.log(50.0), compared=64,
-        elements=(Contribution("element", "Pb", np.log(6.0), 0.5),
-                  Contribution("element", "Te", np.log(0.5), 0.5)),
+        elements=(Contribution("element", "Pb", np.log(6.0), np.log(1.1), 0.5),
+                  Contribution("element", "Te", np.log(0.5), 0.0, 0.5)),
         no_features="the method cannot say",
     )  # fmt: skip
     text = shown(log)
     assert "50 W (geometric mean). What makes up the factor of 3:" in " ".join(text.split())
-    assert "x 6 " in text
+    assert "x 6 ± 10 %" in text
     assert "x 0.5 " in text
     assert "the method cannot say" in text
     assert "Single features" not in text
@@ -91,7 +91,7 @@ def test_log_odds_of_a_class_and_a_doubtful_domain():
     outside = Predicted("PbTe", 0.88, None, None, False, 0.99, False)
     odds = Explanation(
         formula="PbTe", target="kind", label="metal", scale="log odds", itself=outside, value=2.0,
-        base=0.0, compared=64, elements=(Contribution("element", "Pb", 2.0, 1.0),),
+        base=0.0, compared=64, elements=(Contribution("element", "Pb", 2.0, 0.1, 1.0),),
     )  # fmt: skip
     text = " ".join(shown(odds).split())
     assert "kind is 'metal': probability 88.0%. Out of domain: the reasons are as doubtful" in text

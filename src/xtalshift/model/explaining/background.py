@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 FloatArray = NDArray[np.float64]
 
-MATERIALS = 64
+MATERIALS = 128
 """So many training materials stand for all; docs/explaining.md says what more of them change."""
 
 
@@ -32,6 +32,13 @@ class Background:
 
     def __len__(self) -> int:
         return len(self.X)
+
+    def spread(self, most: int) -> Background:
+        """Return some of them, evenly spread, so that their targets are spread as before."""
+        m = min(len(self), most)
+        rows = ((np.arange(m) + 0.5) * len(self) / m).astype(np.int64)
+        known = self.compositions
+        return Background(self.X[rows], None if known is None else known.take(rows))
 
     @classmethod
     def of(cls, model: MaterialModel, most: int = MATERIALS) -> Background:

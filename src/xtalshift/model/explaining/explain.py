@@ -14,7 +14,12 @@ from xtalshift.featurize.feature_families import feature_families
 from xtalshift.model.classifier import FittedClassifier
 from xtalshift.model.explaining.background import Background
 from xtalshift.model.explaining.outcome import Outcome, outcomes
-from xtalshift.model.explaining.parts import element_contributions, feature_contributions
+from xtalshift.model.explaining.parts import (
+    element_contributions,
+    enough,
+    feature_contributions,
+    standard_error,
+)
 from xtalshift.model.explaining.record import Contribution, Explanation, Substitution
 from xtalshift.model.explaining.substitutions import find_substitutions, outcomes_of
 from xtalshift.model.fitted import FittedModel
@@ -76,7 +81,9 @@ def _fill(
 ) -> Explanation:
     """Return an explanation with its contributions."""
     value = float(outcome.values(x[None])[0])
-    base = float(outcome.values(background.X).mean())
+    background = enough(model, material, background)
+    of_others = outcome.values(background.X)
+    base = float(of_others.mean())
     elements, why = element_contributions(model, outcome, material, x, background)
     joined: list[Contribution] = []
     single: list[Contribution] = []
@@ -92,6 +99,7 @@ def _fill(
         one,
         value=value,
         base=base,
+        base_error=float(standard_error(of_others)),
         compared=len(background),
         elements=tuple(elements),
         no_elements=why,

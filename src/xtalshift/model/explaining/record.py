@@ -30,6 +30,9 @@ class Contribution:
     kind: Kind
     name: str
     contribution: float
+    error: float = 0.0
+    """Standard error of the contribution: it is a mean over training materials, of which others
+    would give another."""
     value: float | None = None
     usual: float | None = None
     family: str = ""
@@ -90,8 +93,9 @@ class Explanation:
         The prediction, as it is shown.
     value : float
         The prediction on the scale.
-    base : float
-        Mean of the predictions, on the scale, for `compared` training materials.
+    base, base_error : float
+        Mean of the predictions, on the scale, for `compared` training materials, and its standard
+        error.
     compared : int
         So many training materials, spread evenly over their targets.
     elements, families, features : tuple of Contribution
@@ -114,6 +118,7 @@ class Explanation:
     itself: Predicted | None = None
     value: float = float("nan")
     base: float = float("nan")
+    base_error: float = 0.0
     compared: int = 0
     elements: tuple[Contribution, ...] = ()
     families: tuple[Contribution, ...] = ()
@@ -139,8 +144,8 @@ def explanation_table(explanations: Sequence[Explanation]) -> pd.DataFrame:
 
     Columns: ``formula``, ``target``, ``label``, ``kind`` (``base``, ``element``, ``proportions``,
     ``column``, ``family``, ``feature``, ``left over``, ``substitution``, ``error``), ``name``,
-    ``contribution``, ``scale``, ``value``, ``usual``, and of substitutions ``prediction``,
-    ``lower``, ``upper``, ``in_domain``, ``ood_score``, ``known``; ``reason``.
+    ``contribution``, ``error``, ``scale``, ``value``, ``usual``, and of substitutions
+    ``prediction``, ``lower``, ``upper``, ``in_domain``, ``ood_score``, ``known``; ``reason``.
     """
     import pandas as pd  # a few explanations are printed without it
 
@@ -154,8 +159,8 @@ def table_rows(explanations: Sequence[Explanation]) -> list[dict[str, Any]]:
 
 
 COLUMNS = (
-    *("formula", "target", "label", "kind", "name", "contribution", "scale", "value", "usual"),
-    *("prediction", "lower", "upper", "in_domain", "ood_score", "known", "reason"),
+    *("formula", "target", "label", "kind", "name", "contribution", "error", "scale", "value"),
+    *("usual", "prediction", "lower", "upper", "in_domain", "ood_score", "known", "reason"),
 )
 """Columns of `explanation_table`."""
 
@@ -171,10 +176,16 @@ def _rows(one: Explanation) -> list[dict[str, Any]]:
         return {name: getattr(found, name) for name in names}
 
     rows: list[dict[str, Any]] = [
-        {**head, "kind": "base", "contribution": one.base, **outcome(one.itself)}
+        {
+            **head,
+            "kind": "base",
+            "contribution": one.base,
+            "error": one.base_error,
+            **outcome(one.itself),
+        }
     ]
     for part in (*one.elements, *one.families, *one.features):
-        names = ("kind", "name", "contribution", "value", "usual")
+        names = ("kind", "name", "contribution", "error", "value", "usual")
         rows.append({**head, **{name: getattr(part, name) for name in names}})
     if one.features:
         rows.append({**head, "kind": "left over", "contribution": one.left_over})

@@ -16,7 +16,7 @@ from xtalshift.model import FittedModels, fit, load_model
 from xtalshift.model.explaining.background import Background
 from xtalshift.model.explaining.explain import explain
 from xtalshift.model.explaining.outcome import LEAST_ODDS, log_odds
-from xtalshift.model.explaining.parts import MOST_PARTS
+from xtalshift.model.explaining.parts import FEWEST, MOST_PARTS
 from xtalshift.model.explaining.record import COLUMNS, explanation_table
 from xtalshift.model.explaining.replacement import Places
 
@@ -229,6 +229,25 @@ def test_bad_rows_have_a_reason_and_the_others_do_not_depend_on_them(model):
     assert (bad.itself, bad.elements, bad.substitutions) == (None, (), ())
     assert empty.reason
     assert model.explain(["NaCl"])[0] == good
+
+
+def test_many_elements_are_compared_with_fewer_materials(model):
+    formula = "".join(SYMBOLS[3 : 3 + MOST_PARTS])
+    (found,) = model.explain([formula], substitutions=0)
+    assert found.compared == FEWEST
+    assert len(found.elements) == MOST_PARTS + 1
+    check_sums(found)
+
+
+def test_errors_are_those_of_means_over_materials(model):
+    (found,) = model.explain(["NaCl"], substitutions=0)
+    predictions = model.predict_features(Background.of(model).X)
+    n = len(predictions)
+    assert found.base_error == pytest.approx(predictions.std(ddof=1) / np.sqrt(n))
+    sodium = next(one for one in found.features if one.name == "fraction Na")
+    known = Background.of(model).X[:, model.feature_names.index(sodium.name)]
+    slope = sodium.contribution / (sodium.value - known.mean())
+    assert sodium.error == pytest.approx(abs(slope) * known.std(ddof=1) / np.sqrt(n))
 
 
 def test_more_parts_than_can_be_enumerated_have_features_only(model):

@@ -187,6 +187,9 @@ def _rows(one: Explanation) -> list[dict[str, Any]]:
     for part in (*one.elements, *one.families, *one.features):
         names = ("kind", "name", "contribution", "error", "value", "usual")
         rows.append({**head, **{name: getattr(part, name) for name in names}})
+    for kind, reason in (("element", one.no_elements), ("feature", one.no_features)):
+        if reason:
+            rows.append({**head, "kind": kind, "reason": reason})
     if one.features:
         rows.append({**head, "kind": "left over", "contribution": one.left_over})
     rows.extend(

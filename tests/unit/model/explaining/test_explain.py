@@ -254,6 +254,8 @@ def test_more_parts_than_can_be_enumerated_have_features_only(model):
     formula = "".join(SYMBOLS[3 : 3 + MOST_PARTS + 1])
     (found,) = model.explain([formula])
     assert found.elements == ()
+    rows = found.frame
+    assert rows.loc[rows["reason"] != "", "kind"].tolist() == ["element"]
     assert found.no_elements == "11 elements and columns are more than 10"
     assert found.features
 

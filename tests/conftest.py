@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 # The networks of the tests are tiny: threads only wait for each other.
@@ -29,3 +30,20 @@ def shared_data() -> Path:
     if not folder:
         pytest.skip("XTALSHIFT_DATA is not set")
     return Path(folder)
+
+
+@pytest.fixture
+def said(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder for what commands in other processes say."""
+    return tmp_path_factory.mktemp("said")
+
+
+@pytest.fixture(scope="module")
+def few_corrections() -> Iterator[None]:
+    """Let adaptations by a stack try three corrections, not fourteen."""
+    from xtalshift.methods import stacks
+
+    usual = stacks.corrections
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stacks, "corrections", lambda settings: usual(settings)[:3])
+        yield

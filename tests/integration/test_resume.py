@@ -83,12 +83,6 @@ def hidden(folder: Path) -> list[str]:
     )
 
 
-@pytest.fixture
-def said(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder for what commands say."""
-    return tmp_path_factory.mktemp("said")
-
-
 @pytest.fixture(scope="module")
 def training(table: Path) -> Callable[[Path], tuple[object, ...]]:
     return lambda out: ("train", table, "-o", out, "--target", "gap", "--method", "cal", *SETTINGS)

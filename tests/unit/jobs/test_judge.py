@@ -15,10 +15,12 @@ from xtalshift.jobs.judge_settings import JudgeConfig
 from xtalshift.jobs.run import run
 from xtalshift.jobs.run_settings import RunConfig
 from xtalshift.methods import MethodSettings
-from xtalshift.model import load_model, stacked_adaptation
+from xtalshift.model import load_model
 from xtalshift.parallel import InProcessExecutor
 from xtalshift.report import write_report
 from xtalshift.uncertainty.expected_error import Hold, ProxyError, expect_error
+
+pytestmark = pytest.mark.usefixtures("few_corrections")
 
 CATIONS = ("Li", "Na", "K", "Rb", "Cs", "Mg", "Ca", "Sr", "Ba", "Zn", "Cd", "Al")
 ANIONS = ("F", "Cl", "Br", "I", "O", "S", "Se")
@@ -38,20 +40,6 @@ def value(formulas):
     place = list(featurizer.names).index("MagpieData mean Electronegativity")
     noise = np.random.default_rng(0).normal(0, 0.02, len(formulas))
     return 2 * X[:, place] + noise
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _few_corrections():
-    """Let adaptations try three corrections, not all."""
-    usual = stacked_adaptation.adapted_stack
-
-    def few(settings, seed):
-        stack = usual(settings, seed)
-        return stack.set_params(members=stack.members[:3])
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stacked_adaptation, "adapted_stack", few)
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ import multiprocessing
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 # The networks of the tests are tiny: threads only wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -44,6 +45,12 @@ def few_corrections() -> Iterator[None]:
     from xtalshift.methods import stacks
 
     usual = stacks.corrections
+
+    def few(settings: Any) -> list[Any]:
+        small = settings.lightgbm.model_copy(update={"n_estimators": 20})
+        found = usual(settings.model_copy(update={"lightgbm": small}))
+        return [one for one in found if one.name in {"line", "svr on errors", "joint-lightgbm"}]
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stacks, "corrections", lambda settings: usual(settings)[:3])
+        patch.setattr(stacks, "corrections", few)
         yield

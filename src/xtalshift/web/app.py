@@ -20,11 +20,15 @@ from xtalshift.web.job_runner import JobRunner
 from xtalshift.web.job_store import JobStore
 from xtalshift.web.model_routes import model_routes
 from xtalshift.web.models import Shelf
+from xtalshift.web.page.login import login_routes
+from xtalshift.web.page.screens import Screens
+from xtalshift.web.page.start import start_routes
+from xtalshift.web.page.static_files import StaticFiles
 from xtalshift.web.problems import add_problems
 from xtalshift.web.scratch import Disk
 from xtalshift.web.settings import ServeConfig
 from xtalshift.web.table_routes import table_routes
-from xtalshift.web.tables import TableStore
+from xtalshift.web.tables import TableDesk, TableStore
 
 API = "/api/v1"
 
@@ -48,6 +52,10 @@ def create_app(models: Path | None, store: Path, config: ServeConfig) -> FastAPI
     tables, shelf = TableStore(store), Shelf(models, jobs.models)
     runner = JobRunner(jobs, store, config)
 
+    files = StaticFiles()
+    screens = Screens(config, files)
+    answer = screens.answers([store, SHIPPED] if models is None else [store, models, SHIPPED])
+
     @asynccontextmanager
     async def run_jobs(_: FastAPI) -> AsyncIterator[None]:
         runner.start()
@@ -64,9 +72,9 @@ def create_app(models: Path | None, store: Path, config: ServeConfig) -> FastAPI
         docs_url=None,  # their pages load scripts from other sites
         redoc_url=None,
         lifespan=run_jobs,
-        middleware=[Middleware(Guard, config=config)],
+        middleware=[Middleware(Guard, config=config, answer=answer)],
     )
-    add_problems(app, [store, SHIPPED] if models is None else [store, models, SHIPPED])
+    add_problems(app, answer)
     desk = JobDesk(jobs, tables, shelf, disk, config)
     for routes in (
         model_routes(shelf, disk, config),
@@ -75,6 +83,13 @@ def create_app(models: Path | None, store: Path, config: ServeConfig) -> FastAPI
         result_routes(jobs),
     ):
         app.include_router(routes, prefix=API)
+
+    app.include_router(files.routes())
+    for screen in (
+        login_routes(screens, config),
+        start_routes(screens, tables, TableDesk(tables, disk), jobs, shelf),
+    ):
+        app.include_router(screen)
 
     @app.get(HEALTH, summary="Whether the server runs")
     async def healthz() -> dict[str, str]:

@@ -111,6 +111,8 @@ class JobKind:
     """Does the work in the folder of the job; returns what to say of the result."""
     resumes: bool
     """Whether the same work in the same folder continues an interrupted one."""
+    quick: bool = False
+    """Whether it never waits for jobs of other kinds."""
 
 
 def _run_config(asked: TrainRequest | RunRequest | CheckRequest, inputs: Inputs) -> RunConfig:
@@ -283,15 +285,23 @@ def _check(asked: CheckRequest, inputs: Inputs, folder: Path, progress: Progress
     from xtalshift.jobs.check import check_table, fix_table
 
     checked = check_table(_data_config(asked, inputs)[0], progress)
-    write_frame(fix_table(checked), folder / RESULT / "fixed.csv")
+    fixed = fix_table(checked)
+    write_frame(fixed, folder / RESULT / "fixed.csv")
     rows, bad = len(checked.table), len(checked.inspection.bad)
     reading = checked.table.reading
     found = {
+        "changed": int((fixed["changed"] != "").sum()),
         "reading": dict(reading.lines()) if reading is not None else {},
         "rows": rows,
         "usable": rows - bad,
         "findings": [
-            {"warns": one.warns, "text": one.describe(), "examples": list(one.show())}
+            {
+                "warns": one.warns,
+                "kind": one.kind,
+                "rows": one.count,
+                "text": one.describe(),
+                "examples": list(one.show()),
+            }
             for one in checked.findings
         ],
         "advice": list(checked.advice),
@@ -312,7 +322,7 @@ def _figures(result: Any) -> Plain:
 
 
 KINDS = {
-    "check": JobKind(CheckRequest, _data_config, _check, resumes=False),
+    "check": JobKind(CheckRequest, _data_config, _check, resumes=False, quick=True),
     "train": JobKind(TrainRequest, _check_training, _train, resumes=True),
     "adapt": JobKind(AdaptRequest, _adapt_settings, _adapt, resumes=False),
     "run": JobKind(RunRequest, _run_config, _run, resumes=True),
@@ -321,3 +331,5 @@ KINDS = {
 
 RESUMED = frozenset(name for name, kind in KINDS.items() if kind.resumes)
 """Those that continue after the server has ended."""
+QUICK = frozenset(name for name, kind in KINDS.items() if kind.quick)
+"""Those that never wait for others."""

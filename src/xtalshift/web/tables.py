@@ -8,12 +8,12 @@ import re
 import secrets
 import shutil
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
 from xtalshift.errors import DataError, NotFoundError
-from xtalshift.jsonio import read_json, write_json
+from xtalshift.jsonio import Plain, read_json, write_json
 from xtalshift.provenance import hash_file
 from xtalshift.web.bodies import no_room
 from xtalshift.web.scratch import Disk
@@ -38,12 +38,16 @@ class StoredTable:
     """Seconds since 1970."""
     file: str
     """Name of the file in its folder."""
+    reading: Plain = field(default_factory=dict)
+    """What a person has said of it, see `xtalshift.web.table_settings.TableSettings`."""
 
 
 class TableStore:
     """Tables by their ids, each in a folder of its own."""
 
     def __init__(self, store: Path) -> None:
+        self.store = store
+        """The folder of the server."""
         self._folder = store / "tables"
         self._folder.mkdir(parents=True, exist_ok=True)
 
@@ -81,8 +85,8 @@ class TableStore:
         sha256 = hash_file(sent)
         return next((one for one in self.all() if (one.sha256, one.name) == (sha256, name)), None)
 
-    def path(self, id: str) -> Path:  # noqa: A002 - the word of the interface
-        """Return the file of a table.
+    def get(self, id: str) -> StoredTable:  # noqa: A002 - the word of the interface
+        """Return a table.
 
         Raises
         ------
@@ -92,7 +96,17 @@ class TableStore:
         known = {one.id: one for one in self.all()} if _ID.fullmatch(id) else {}
         if id not in known:
             raise NotFoundError(f"there is no table {id[:100]!r}; GET /api/v1/tables lists them")
-        return self._folder / id / known[id].file
+        return known[id]
+
+    def path(self, id: str) -> Path:  # noqa: A002
+        """Return the file of a table; errors as in `get`."""
+        return self._folder / id / self.get(id).file
+
+    def say(self, id: str, reading: Plain) -> StoredTable:  # noqa: A002
+        """Keep what a person says of a table; errors as in `get`."""
+        found = replace(self.get(id), reading=reading)
+        write_json(self._folder / id / _NOTES, asdict(found))
+        return found
 
     def delete(self, id: str) -> None:  # noqa: A002
         """Remove a table; jobs that use it keep their copy."""

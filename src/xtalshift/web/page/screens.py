@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -10,16 +11,19 @@ from pathlib import Path
 from urllib.parse import quote
 
 import jinja2
+from markupsafe import Markup, escape
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from xtalshift._version import __version__
+from xtalshift.jsonio import Plain
 from xtalshift.report.shared import text as words
 from xtalshift.web.guard import HEALTH, LOGIN, STATIC
 from xtalshift.web.page.number_marks import WAYS, marks_of
 from xtalshift.web.page.static_files import StaticFiles
 from xtalshift.web.problems import answer_of, problem_of
 from xtalshift.web.settings import ServeConfig
+from xtalshift.web.table_settings import TableSettings
 
 _MAY = {
     "default-src": "'none'",
@@ -33,6 +37,7 @@ _MAY = {
     "frame-ancestors": "'none'",
 }
 _POLICY = "; ".join(f"{what} {whence}" for what, whence in _MAY.items())
+_OPTION = re.compile(r"--([a-z][a-z-]*[a-z])")
 _KB = 1000
 _SEE_OTHER = HTTPStatus.SEE_OTHER
 
@@ -40,8 +45,9 @@ _SEE_OTHER = HTTPStatus.SEE_OTHER
 class Screens:
     """Renders the templates of the page."""
 
-    def __init__(self, config: ServeConfig, files: StaticFiles) -> None:
-        self._config = config
+    def __init__(self, config: ServeConfig, files: StaticFiles, hidden: Sequence[Path]) -> None:
+        """Read the templates; messages do not tell the folders `hidden`."""
+        self._hidden = hidden
         self._environment = jinja2.Environment(
             loader=jinja2.PackageLoader("xtalshift.web.page"),
             autoescape=True,
@@ -69,6 +75,8 @@ class Screens:
         self._environment.filters |= {name: _local(write) for name, write in written.items()}
         self._environment.filters |= {
             "json": _plain_json,
+            "names_option": names_option,
+            "options_as_links": options_as_links,
             "address": lambda text: quote(text, ""),
             "iso": lambda seconds: _time(seconds).isoformat(timespec="seconds"),
             "day": lambda seconds: f"{_time(seconds):%Y-%m-%d %H:%M} UTC",
@@ -100,24 +108,18 @@ class Screens:
         )
         return HTMLResponse(text, status, {"Content-Security-Policy": _POLICY})
 
-    def answers(self, hidden: Sequence[Path]) -> Callable[[Request, Exception], Response]:
-        """Return what answers requests that failed: with a screen, or with problem details.
+    def problem(self, error: Exception) -> Plain:
+        """Return an error as templates show it."""
+        return problem_of(error, self._hidden)
 
-        Parameters
-        ----------
-        hidden : sequence of Path
-            Folders of the server, which a message does not tell.
-        """
-
-        def answer(request: Request, error: Exception) -> Response:
-            if not is_of_page(request.url.path):
-                return answer_of(error, hidden)
-            problem = problem_of(error, hidden)
-            if problem["status"] == HTTPStatus.UNAUTHORIZED:
-                return go_to(f"{LOGIN}?next={quote(request.url.path)}")
-            return self.show(request, "problem.html.j2", problem["status"], problem=problem)
-
-        return answer
+    def answer(self, request: Request, error: Exception) -> Response:
+        """Answer a request that failed: with a screen, or a program with problem details."""
+        if not is_of_page(request.url.path):
+            return answer_of(error, self._hidden)
+        problem = self.problem(error)
+        if problem["status"] == HTTPStatus.UNAUTHORIZED:
+            return go_to(f"{LOGIN}?next={quote(request.url.path)}")
+        return self.show(request, "problem.html.j2", problem["status"], problem=problem)
 
 
 def is_of_page(path: str) -> bool:
@@ -128,6 +130,35 @@ def is_of_page(path: str) -> bool:
 def go_to(address: str) -> Response:
     """Return an answer that leads to a screen, after a form was sent."""
     return RedirectResponse(address, _SEE_OTHER)
+
+
+def names_option(text: str, field: str) -> bool:
+    """Return whether a message names the option of the command line that a field stands for."""
+    return field in _fields_of(text)
+
+
+def options_as_links(text: str) -> Markup:
+    """Return a message, in which each option leads to the field of the form that says the same.
+
+    Examples
+    --------
+    >>> options_as_links("name it (--target)")
+    Markup('name it (<a href="#target">--target</a>)')
+    """
+
+    def link(found: re.Match[str]) -> str:
+        field = found[1].replace("-", "_")
+        return (
+            f'<a href="#{field}">{found[0]}</a>'
+            if field in TableSettings.model_fields
+            else found[0]
+        )
+
+    return Markup(_OPTION.sub(link, str(escape(text))))  # noqa: S704 - the text is escaped
+
+
+def _fields_of(text: str) -> set[str]:
+    return {name.replace("-", "_") for name in _OPTION.findall(text)}
 
 
 def format_size(size: float) -> str:

@@ -10,11 +10,11 @@ from starlette.responses import Response
 
 from xtalshift.data.catalog import get_entry, list_datasets
 from xtalshift.errors import DataError, XtalshiftError
-from xtalshift.web.job_store import JobStore
+from xtalshift.web.job_store import Job, JobStore
 from xtalshift.web.model_routes import summary_of
 from xtalshift.web.models import Shelf
 from xtalshift.web.page.screens import Screens, go_to
-from xtalshift.web.problems import problem_of
+from xtalshift.web.page.table_checks import TableChecks
 from xtalshift.web.tables import TableDesk, TableStore
 
 _SHOWN = 20
@@ -22,14 +22,24 @@ _SHOWN = 20
 _PASTED = "pasted.csv"
 
 
+def _listed(jobs: JobStore) -> list[Job]:
+    """Return the jobs of the list: checks are shown with their table."""
+    return [job for job in jobs.all() if job.kind != "check"]
+
+
 def start_routes(
-    screens: Screens, tables: TableStore, desk: TableDesk, jobs: JobStore, shelf: Shelf
+    screens: Screens,
+    tables: TableStore,
+    desk: TableDesk,
+    jobs: JobStore,
+    shelf: Shelf,
+    checks: TableChecks,
 ) -> APIRouter:
     """Return the routes of the first screen."""
     router = APIRouter(include_in_schema=False)
 
     def show(request: Request, status: int = HTTPStatus.OK, **values: object) -> Response:
-        kept, known = tables.all(), jobs.all()
+        kept, known = tables.all(), _listed(jobs)
         every = "all" in request.query_params
         return screens.show(
             request,
@@ -49,7 +59,7 @@ def start_routes(
 
     @router.get("/parts/jobs")
     def running(request: Request) -> Response:
-        return screens.show(request, "_jobs.html.j2", jobs=jobs.all()[:_SHOWN])
+        return screens.show(request, "_jobs.html.j2", jobs=_listed(jobs)[:_SHOWN])
 
     @router.post("/tables")
     def send(
@@ -64,8 +74,9 @@ def start_routes(
                 found = desk.keep_text(pasted, _PASTED)
             else:
                 raise DataError("no table was chosen; choose a file, or paste rows with a header")
+            checks.begin(found)
         except XtalshiftError as error:
-            problem = problem_of(error)
+            problem = screens.problem(error)
             return show(request, problem["status"], problem=problem, pasted=pasted)
         return go_to(f"/tables/{found.id}")
 

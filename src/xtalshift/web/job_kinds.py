@@ -23,7 +23,7 @@ from xtalshift.jsonio import Plain, finite, write_json
 from xtalshift.model.several_folder import holds_several
 from xtalshift.parallel import count_cores, limited_threads, make_executor
 from xtalshift.progress import Progress
-from xtalshift.web.job_store import MODEL, RESULT
+from xtalshift.web.job_store import DIGEST, MODEL, RESULT
 
 _PLACES = {"dataset", "structures", "candidates", "relation_file"}
 """Settings that name a file; requests have fields for those that can be sent."""
@@ -269,11 +269,13 @@ def _adapt(asked: AdaptRequest, inputs: Inputs, folder: Path, progress: Progress
 def _run(asked: RunRequest, inputs: Inputs, folder: Path, progress: Progress) -> Plain:
     from xtalshift.jobs.run import run
     from xtalshift.report import build_run_report, write_report
+    from xtalshift.report.run.digest import digest_run
 
     config, out = _one_target(_run_config(asked, inputs)), folder / RESULT
     results = run(config, out, make_executor(workers=config.threads), progress=progress)
     report = build_run_report(out)
     write_report(out, report)
+    write_json(out / DIGEST, digest_run(report))
     said: Plain = {"model": list(report.model), "report": "report.html"}
     if results.answer is not None:
         said["verdict"] = results.answer.verdict

@@ -78,6 +78,7 @@ class Screens:
             "names_option": names_option,
             "options_as_links": options_as_links,
             "address": lambda text: quote(text, ""),
+            "path": quote,
             "iso": lambda seconds: _time(seconds).isoformat(timespec="seconds"),
             "day": lambda seconds: f"{_time(seconds):%Y-%m-%d %H:%M} UTC",
         }

@@ -26,7 +26,7 @@ from xtalshift.web.page.table_checks import said_of
 from xtalshift.web.table_settings import TableSettings, preview_of
 from xtalshift.web.tables import TableStore
 
-_FIRST = ("auto", "lightgbm", "ridge", "cal")
+_FIRST = ("auto", "lightgbm", "ridge", "erm", "cal")
 """Methods that are shown at once; the others are one click away."""
 _MINUTES = 5.0
 
@@ -76,7 +76,7 @@ class Choices(Settings):
         settings = asked.get("settings", {})
         schemes = settings.get("split.schemes", ["random", "covariate", "prior", "family"])
         methods = settings.get("methods", ["auto"])
-        values = {
+        values: Plain = {
             **{key: asked[key] for key in ("target", "unit", "name", "candidates") if key in asked},
             "task": settings.get("data.task", "auto"),
             "method": asked.get("method", methods[-1]),

@@ -4,6 +4,13 @@ const home = document.querySelector("[data-figures]");
 const dark = window.matchMedia("(prefers-color-scheme: dark)");
 const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const INK = "#2b2f33";
+// colours that are too dark on dark paper
+const BRIGHTER = {"#0072b2": "#56b4e9", "#d55e00": "#ff9e5e", "#8e2a7f": "#d583c7", "#f1f3f5": "#252c33", "#adb5bd": "#6d7883", "rgba(0,114,178,0.45)": "rgba(86,180,233,0.5)", "rgba(213,94,0,0.55)": "rgba(255,158,94,0.6)", [INK]: "#e7eaed"};
+const brighter = (value) => {
+  if (Array.isArray(value)) return value.map(brighter);
+  if (value && typeof value === "object") return Object.fromEntries(Object.entries(value).map(([key, one]) => [key, brighter(one)]));
+  return BRIGHTER[value] ?? value;
+};
 const figures = new Map();
 
 // texts of the package within a figure: numbers in the way of the reader
@@ -19,20 +26,10 @@ const localised = (figure) => {
 
 const coloured = ({data, layout}) => {
   if (!dark.matches) return {data, layout};
-  const ink = style("--ink"), line = style("--line");
-  Object.assign(layout, {paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)"});
-  layout.font.color = ink;
-  for (const [name, axis] of Object.entries(layout)) if (/^[xy]axis/.test(name)) Object.assign(axis, {gridcolor: line, linecolor: style("--edge"), tickcolor: style("--edge")});
-  for (const one of [...(layout.shapes ?? []), ...(layout.annotations ?? [])]) {
-    if (one.line?.color === INK) one.line.color = ink;
-    if (one.font?.color === INK) one.font.color = ink;
-  }
-  for (const trace of data) {
-    if (trace.line?.color === INK) trace.line.color = ink;
-    if (trace.error_x?.color === INK) trace.error_x.color = ink;
-    if (trace.marker?.line?.color === INK) trace.marker.line.color = ink;
-  }
-  return {data, layout};
+  const bright = brighter(layout), line = style("--line"), edge = style("--edge");
+  Object.assign(bright, {paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)"});
+  for (const [name, axis] of Object.entries(bright)) if (/^[xy]axis/.test(name)) Object.assign(axis, {gridcolor: line, linecolor: edge, tickcolor: edge});
+  return {data: data.map((trace) => ({...trace, ...brighter({marker: trace.marker, line: trace.line, error_x: trace.error_x, error_y: trace.error_y})})), layout: bright};
 };
 
 const draw = () => {

@@ -424,9 +424,10 @@ def describe_joint(models: FittedModels) -> str:
         return "Joint intervals: none"
     levels = models.joint_levels()
     shown = ", ".join(f"{name} {100 * level:.1f} %" for name, level in levels.items())
+    which = "all targets" if models.numbers.keys() == models.models.keys() else "all numbers"
     return (
-        f"Joint intervals ({100 * LEVEL:g} % for all targets at once): calibrated on "
-        f"{len(models.joint):,} rows that have all targets; level of each: {shown}"
+        f"Joint intervals ({100 * LEVEL:g} % for {which} at once): calibrated on "
+        f"{len(models.joint):,} rows that have {which}; level of each: {shown}"
     )
 
 

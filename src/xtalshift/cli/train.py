@@ -19,6 +19,7 @@ from xtalshift.progress import resumable
 
 if TYPE_CHECKING:
     from xtalshift.data.settings import DataConfig
+    from xtalshift.jobs.adversarial import AdversarialTable
     from xtalshift.jobs.run_settings import RunConfig
     from xtalshift.jobs.train import Trained, TrainedClasses, TrainedOnFidelities
     from xtalshift.methods import MethodSettings
@@ -225,21 +226,27 @@ def train_command(
             writer.write(adversarial.frame)
             if crystals is not None:
                 adversarial.write_structures(crystals)
+    _say_trained(trained, method)
+    typer.echo(f"Model: {out}")
+    if save_adversarial is not None:
+        _say_adversarial(adversarial, save_adversarial, crystals)
+
+
+def _say_trained(trained: Trained | TrainedClasses, method: str) -> None:
+    """Print what a training has found."""
+    from xtalshift.jobs.train import TrainedClasses
+
     if isinstance(trained, TrainedClasses):
         _print_classes(trained, method)
-        typer.echo(f"Model: {out}")
         return
     _say_errors(trained, method)
     typer.echo(options.describe_intervals(trained.model))
-    typer.echo(f"Model: {out}")
-    if save_adversarial is not None:
-        _say_adversarial(trained, save_adversarial, crystals)
 
 
-def _say_adversarial(trained: Trained, file: Path, crystals: Path | None) -> None:
+def _say_adversarial(found: AdversarialTable | None, file: Path, crystals: Path | None) -> None:
     shown = ""
-    if trained.adversarial is not None:
-        frame = trained.adversarial.frame
+    if found is not None:
+        frame = found.frame
         moved = int((frame["displacement_rms"] > 0).sum())
         shown = f" ({moved:,} of {len(frame):,} moved)"
         if crystals is not None:
@@ -294,8 +301,7 @@ def _train_several(
             kept.unlink()
     for name, part in trained.parts.items():
         typer.echo(f"Target {name}")
-        _say_errors(part, method)
-        typer.echo(options.describe_intervals(part.model))
+        _say_trained(part, method)
     typer.echo(options.describe_joint(trained.models))
     typer.echo(f"Models: {out}")
 

@@ -9,6 +9,7 @@ from xtalshift.benchmark.records import RESULTS_FILE
 from xtalshift.benchmark.several_results import SeveralResults, is_several, join_results, to_plain
 from xtalshift.benchmark.worker import MODEL_FOLDER
 from xtalshift.data.settings import DataConfig
+from xtalshift.data.several import read_settings
 from xtalshift.errors import ConfigError, XtalshiftError
 from xtalshift.jobs.run import CONFIG_FILE, run
 from xtalshift.jobs.run_settings import RunConfig
@@ -17,6 +18,7 @@ from xtalshift.methods import METHODS
 from xtalshift.model import load_model
 from xtalshift.model.several import FittedModels
 from xtalshift.model.several_folder import save_models, target_folder
+from xtalshift.model.several_inputs import settings_of_kinds
 from xtalshift.parallel import Executor
 from xtalshift.progress import NO_PROGRESS, Progress
 
@@ -67,6 +69,7 @@ def run_several(
             f"{out} holds a run of one target; choose another --out, or give --overwrite"
         )
     found = {}
+    targets = settings_of_kinds(targets, read_settings(targets, progress)[0])
     for number, (name, data) in enumerate(targets.items(), start=1):
         folder = target_folder(number, name)
         progress.say(f"Target {name}: {out / folder}")

@@ -42,6 +42,9 @@ class TrainedClasses:
     """`n_train`, `n_validation`: numbers of rows. A stack also trains on the validation rows."""
     scores: ClassificationScores
     """Scores on the validation rows, beside those of the shares of the training classes."""
+    inputs: Inputs
+    rows: FitRows
+    """`inputs`, `rows`: what the model was fitted to."""
 
 
 @dataclass(frozen=True)
@@ -311,7 +314,7 @@ def _judged_classes(model: FittedClassifier, inputs: Inputs, rows: FitRows) -> T
     codes = inputs.data.y.astype(np.int64)
     counts = np.bincount(codes[rows.train], minlength=len(model.classes))
     scores = classification_scores(codes[held_out], shares, train_shares=counts / counts.sum())
-    return TrainedClasses(model, len(rows.train), len(held_out), scores)
+    return TrainedClasses(model, len(rows.train), len(held_out), scores, inputs, rows)
 
 
 def _rows_of(

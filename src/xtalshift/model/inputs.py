@@ -27,6 +27,8 @@ from xtalshift.featurize.pretrained import count_overlap
 from xtalshift.progress import NO_PROGRESS, Progress
 
 Config = TypeVar("Config", bound=DataConfig)
+_OF_NUMBERS = {"transform": "none", "bounds": "drop", "unit": ""}
+"""Settings that classes cannot have, with their usual values."""
 _SHOWN = 8
 """Classes that are named with their numbers of rows."""
 
@@ -155,8 +157,25 @@ def read_rows(
             f"({', '.join(table.classes[:_SHOWN])}), and this command works with numbers only; "
             "give --task regression (or --set data.task=regression) if they are numbers"
         )
+    if table.classes is not None:
+        _refuse_of_numbers(settings)
     check_scale(table, settings.transform)
     return table
+
+
+def without_scale(settings: Config) -> Config:
+    """Return settings without what only numbers have: transform, bounds and unit."""
+    return settings.model_copy(update=_OF_NUMBERS)
+
+
+def _refuse_of_numbers(settings: DataConfig) -> None:
+    """Raise `ConfigError` for settings of numbers, where the target is a class."""
+    for name, usual in _OF_NUMBERS.items():
+        if (given := getattr(settings, name)) != usual:
+            raise ConfigError(
+                f"--{name} {given} is about numbers, and {settings.target or 'the target'} is a "
+                "class; leave it out, or give --task regression"
+            )
 
 
 def check_scale(table: Dataset, transform: str) -> None:

@@ -15,6 +15,7 @@ from xtalshift.data.dataset import Dataset
 from xtalshift.errors import ConfigError
 from xtalshift.estimators.scikit import Estimator
 from xtalshift.methods import METHODS, MethodSettings, build_method
+from xtalshift.model.classifier import FittedClassifier
 from xtalshift.model.fitted import FittedModel
 from xtalshift.model.fitting import FitRows, draw_rows, find_domain, make_card, target_scale
 from xtalshift.model.inputs import Inputs
@@ -40,7 +41,7 @@ IntArray = NDArray[np.int64]
 class TargetFit:
     """The model of a target, and what it was fitted to."""
 
-    model: FittedModel
+    model: FittedModel | FittedClassifier
     data: Dataset
     """Clean."""
     rows: FitRows
@@ -112,10 +113,16 @@ def fit_jointly(
     Raises
     ------
     ConfigError
-        If rows have weights, uncertainties or bounds: the network counts all values the same.
+        If a target is a class, or rows have weights, uncertainties or bounds: the network counts
+        all values the same.
     """
     for name, one in inputs.items():
         data = one.data
+        if data.classes is not None:
+            raise ConfigError(
+                f"{name} is a class, and {method!r} learns numbers together; leave it out, or "
+                "choose a method that is fitted to each target alone"
+            )
         if data.weights is not None or data.noise is not None or data.bounded.any():
             raise ConfigError(
                 f"{name}: method {method!r} counts all known values the same; leave out weights, "

@@ -321,11 +321,11 @@ def test_run_is_a_run_of_each_target_and_one_page_of_all(xtalshift, elastic, tmp
 
 
 def test_run_refuses_what_it_cannot_compare(xtalshift, elastic, tmp_path):
-    joint = xtalshift(
-        "run", elastic, "--target", "bulk,debye", "-o", tmp_path / "a", "--methods", "multi-task"
+    both = xtalshift(
+        "run", elastic, "--target", "bulk,debye", "-o", tmp_path / "a", "--fidelity-col", "id"
     )
-    assert joint.code == 1
-    assert "learns them together" in joint.err
+    assert both.code == 1
+    assert "--fidelity-col is for one target" in both.err
     held = tmp_path / "b"
     held.mkdir()
     (held / "config.toml").write_text("")
@@ -418,9 +418,10 @@ def test_what_is_about_numbers_alone_is_refused_for_a_class(xtalshift, mixed, tm
 
 def test_a_run_of_a_number_and_a_class(xtalshift, mixed, tmp_path):
     out = tmp_path / "run"
-    how = ("--methods", "ridge", "--splits", "random", "--transform", "log1p", *QUICK)
+    how = ("--methods", "ridge,multi-task", "--splits", "random", "--transform", "log1p", *QUICK)
     done = xtalshift("run", mixed, "--target", "gap,kind", "--unit", "gap=eV", "-o", out, *how)
     assert done.code == 0, done.err
+    assert "kind is a class: multi-task is left out" in done.err
     assert "mean of MAE or log loss relative to predicting the mean or the shares" in done.out
     results = json.loads((out / "results.json").read_text())
     assert [one["classes"] for one in results["targets"]] == [None, ["narrow", "wide"]]

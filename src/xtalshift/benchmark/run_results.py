@@ -108,6 +108,8 @@ class Model:
     n_calibrated: int = 0
     """`calibration`, `n_calibrated`: where the scores of its intervals come from, and their
     number."""
+    beside: str = ""
+    """What it has learned from beside the rows of the table: a cheaper fidelity, other targets."""
     members: tuple[Plain, ...] = ()
     """Members of a stack."""
     choice: Choice | None = None

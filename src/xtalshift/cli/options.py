@@ -119,6 +119,24 @@ Bounds = Annotated[
         rich_help_panel=_DATA,
     ),
 ]
+FidelityCol = Annotated[
+    str | None,
+    typer.Option(
+        help="Column that says how each value was found (measured, computed): learn from both "
+        "kinds to predict one.",
+        rich_help_panel=_DATA,
+        metavar="COL",
+    ),
+]
+Fidelity = Annotated[
+    str | None,
+    typer.Option(
+        help="Value of --fidelity-col to predict, and the one to learn from beside it: "
+        "measured,computed. Default: a word for measured values, or the rarest.",
+        rich_help_panel=_DATA,
+        metavar="VALUE[,OTHER]",
+    ),
+]
 Task = Annotated[
     str | None,
     typer.Option(

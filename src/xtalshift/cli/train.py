@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -65,22 +65,8 @@ def train_command(
         ),
     ] = None,
     fold: Annotated[int, typer.Option(help="Fold of --split.", min=0)] = 0,
-    fidelity_col: Annotated[
-        str | None,
-        typer.Option(
-            help="Column that says how each value was found (measured, computed): learn from both "
-            "kinds to predict one.",
-            metavar="COL",
-        ),
-    ] = None,
-    fidelity: Annotated[
-        str | None,
-        typer.Option(
-            help="Value of --fidelity-col to predict, and the one to learn from beside it: "
-            "measured,computed. Default: a word for measured values, or the rarest.",
-            metavar="VALUE[,OTHER]",
-        ),
-    ] = None,
+    fidelity_col: options.FidelityCol = None,
+    fidelity: options.Fidelity = None,
     save_adversarial: Annotated[
         Path | None,
         typer.Option(
@@ -175,6 +161,8 @@ def train_command(
             "data.bounds": bounds,
             **options.in_data(reading),
             "data.strict": strict,
+            "fidelity.column": fidelity_col,
+            "fidelity.values": options.split_names(fidelity),
         },
     )
     from xtalshift.data.several import settings_of_targets
@@ -185,24 +173,22 @@ def train_command(
     targets = settings_of_targets(settings.data)
     if len(targets) > 1:
         _refuse_for_several(
-            {"--save-adversarial": save_adversarial, "--fidelity-col": fidelity_col}
+            {"--save-adversarial": save_adversarial, "--fidelity-col": settings.fidelity.column}
         )
         _train_several(settings, method, targets, out, split, fold, minutes, overwrite=overwrite)
         return
     settings = settings.model_copy(update={"data": next(iter(targets.values()))})
     check_model_folder(out, overwrite=overwrite)
-    _check_fidelity(
-        fidelity_col, fidelity, {"--split": split, "--save-adversarial": save_adversarial}
-    )
+    if settings.fidelity.column is not None:
+        _refuse_beside("--fidelity-col", {"--split": split, "--save-adversarial": save_adversarial})
     read = (source, split, config)
     crystals = _check_adversarial(
         save_adversarial, out, method, settings, read, overwrite=overwrite
     )
     method = method_to_save(method, settings)
     checkpoint = _checkpoint(out)
-    if fidelity_col is not None:
-        named = options.split_names(fidelity) or ()
-        _train_on_fidelities(settings, method, fidelity_col, named, out, checkpoint, minutes)
+    if settings.fidelity.column is not None:
+        _train_on_fidelities(settings, method, out, checkpoint, minutes)
         return
     # opened first, so that a bad place is found before the training
     with (
@@ -330,20 +316,16 @@ def _say_errors(trained: Trained, method: str) -> None:
         typer.echo(options.describe_members(members))
 
 
-def _check_fidelity(column: str | None, value: str | None, others: dict[str, Path | None]) -> None:
-    """Refuse options that do not go together."""
-    if value is not None and column is None:
-        raise ConfigError("--fidelity is a value of the column that --fidelity-col names; give it")
+def _refuse_beside(option: str, others: Mapping[str, Path | None]) -> None:
+    """Refuse options that do not go with another one."""
     given = next((name for name, path in others.items() if path is not None), None)
-    if column is not None and given is not None:
-        raise ConfigError(f"--fidelity-col and {given} do not go together; leave one out")
+    if given is not None:
+        raise ConfigError(f"{option} and {given} do not go together; leave one out")
 
 
 def _train_on_fidelities(
     settings: RunConfig,
     method: str,
-    column: str,
-    named: Sequence[str],
     out: Path,
     checkpoint: Path,
     minutes: float | None,
@@ -356,8 +338,6 @@ def _train_on_fidelities(
         both = train_on_fidelities(
             settings,
             method,
-            column,
-            named,
             minutes=minutes,
             progress=make_progress(),
             checkpoint=checkpoint,

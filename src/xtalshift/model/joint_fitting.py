@@ -88,6 +88,7 @@ def fit_jointly(
     params: Mapping[str, Any] | None = None,
     intervals: IntervalConfig | None = None,
     validation_share: float = 0.1,
+    validation: NDArray[np.object_] | None = None,
     seed: int = 0,
     progress: Progress = NO_PROGRESS,
     checkpoint: Path | None = None,
@@ -109,6 +110,8 @@ def fit_jointly(
         As in `xtalshift.fit`.
     validation_share : float
         Share of the rows for model selection.
+    validation : ndarray of str, optional
+        Reduced formulas of these rows, in place of a draw.
 
     Raises
     ------
@@ -134,9 +137,13 @@ def fit_jointly(
     )
     scales = {name: target_scale(regressor, transforms[name]) for name in inputs}
     rows_of = _join(inputs, [scales[name].forward for name in inputs])
-    rows = draw_rows(
-        rows_of.groups, intervals=intervals, validation_share=validation_share, seed=seed
-    )
+    if validation is None:
+        rows = draw_rows(
+            rows_of.groups, intervals=intervals, validation_share=validation_share, seed=seed
+        )
+    else:
+        chosen = np.isin(rows_of.groups.astype(str), validation.astype(str))
+        rows = FitRows(np.flatnonzero(~chosen), np.flatnonzero(chosen))
     X, Y = rows_of.X, rows_of.Y
     regressor.fit(
         X[rows.train], Y[rows.train], groups=rows_of.groups[rows.train],

@@ -6,11 +6,15 @@ define. A name has one page, that of the first package in `PACKAGES` that has it
 
 from __future__ import annotations
 
+import ast
 import inspect
 import pkgutil
 from importlib import import_module
 from types import ModuleType
 from typing import Any
+
+from marks import prose
+from sphinx.pycode import ModuleAnalyzer
 
 import xtalshift
 
@@ -122,8 +126,8 @@ def _page(module: str, name: str) -> str:
         lines += [f".. {kind}:: {name}", "   :members:", f"   :inherited-members: {_FOREIGN}"]
     elif callable(value) and _is_defined(value):
         lines += [f".. autofunction:: {name}"]
-    else:
-        lines += [f".. autodata:: {name}", "   :no-value:"]
+    else:  # a constant; its text stands where it is defined, which autodoc does not know
+        lines += [f".. py:data:: {name}", "", *(f"   {line}" for line in _text(module, name))]
     return "\n".join([*lines, ""])
 
 
@@ -134,14 +138,19 @@ def _is_defined(value: Any) -> bool:
 
 def _first(value: Any, package: ModuleType | None = None, name: str = "") -> str:
     """Return the first sentence of a docstring as Markdown."""
-    from markdown import prose
-    from sphinx.pycode import ModuleAnalyzer
-
     if package is None or _is_defined(value):
         text = inspect.getdoc(value) or ""
     else:
-        home = getattr(package, "_HOMES", {}).get(name, package.__name__)
-        analyzer = ModuleAnalyzer.for_module(home)
-        analyzer.analyze()
-        text = "\n".join(analyzer.attr_docs.get(("", name), []))
+        text = "\n".join(_text(package.__name__, name))
     return prose(text.partition("\n\n")[0].replace("``", "`"))
+
+
+def _text(package: str, name: str) -> list[str]:
+    """Return the lines below the definition of a constant that a package exports."""
+    module = package
+    for statement in ast.walk(ast.parse(inspect.getsource(import_module(package)))):
+        if isinstance(statement, ast.ImportFrom) and name in {one.name for one in statement.names}:
+            module = statement.module or package
+    analyzer = ModuleAnalyzer.for_module(module)
+    analyzer.analyze()
+    return analyzer.attr_docs.get(("", name), [])

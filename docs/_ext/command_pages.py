@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import typer
-from markdown import code, paragraphs, plain, prose, table
+from marks import code, paragraphs, plain, prose, table
 
 from xtalshift.cli.main import _build
 

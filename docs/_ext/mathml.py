@@ -5,21 +5,30 @@ from __future__ import annotations
 from typing import Any
 
 from docutils import nodes
-from docutils.utils.math import latex2mathml
+from docutils.utils.math import MathError, latex2mathml
 from sphinx.application import Sphinx
+from sphinx.util import logging
 from sphinx.writers.html5 import HTML5Translator
+
+
+def make_mathml(node: nodes.Node, *, block: bool) -> str:
+    """Return a formula as MathML; one that is not understood is a warning, and stays as it is."""
+    try:
+        return latex2mathml.tex2mathml(node.astext(), as_block=block)
+    except MathError as error:
+        logging.getLogger(__name__).warning("formula %s: %s", node.astext(), error, location=node)
+        return f"<code>{node.astext()}</code>"
 
 
 def visit_inline(translator: HTML5Translator, node: nodes.math) -> None:
     """Write a formula in a line."""
-    translator.body.append(latex2mathml.tex2mathml(node.astext(), as_block=False))
+    translator.body.append(make_mathml(node, block=False))
     raise nodes.SkipNode
 
 
 def visit_block(translator: HTML5Translator, node: nodes.math_block) -> None:
     """Write a formula that stands alone; a wide one scrolls."""
-    formula = latex2mathml.tex2mathml(node.astext(), as_block=True)
-    translator.body.append(f'<div class="formula">{formula}</div>\n')
+    translator.body.append(f'<div class="formula">{make_mathml(node, block=True)}</div>\n')
     raise nodes.SkipNode
 
 

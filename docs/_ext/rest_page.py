@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from markdown import code, paragraphs, prose, table
+from marks import code, paragraphs, prose, table
 
 from xtalshift.web.app import create_app
 from xtalshift.web.settings import ServeConfig

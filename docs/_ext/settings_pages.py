@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any, Literal, Union, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt
-from markdown import code, paragraphs, prose, table
+from marks import code, paragraphs, prose, table
 from numpydoc.docscrape import NumpyDocString
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -49,8 +49,8 @@ def _index() -> str:
         "",
         (
             "What has no option of its own is a setting: give it as `--set NAME=VALUE`, as often "
-            "as needed, or in a TOML file with `--config`. The command saves all of them beside its "
-            "results. These pages are made from the classes that read the settings."
+            "as needed, or in a TOML file with `--config`. The command saves all of them beside "
+            "its results. These pages are made from the classes that read the settings."
         ),
         "",
         "```toml",

@@ -34,7 +34,7 @@ def folder(tmp_path_factory):
     """Return a folder with the tables of the page and a model."""
     place = tmp_path_factory.mktemp("trouble")
     (place / "gaps.csv").write_text(GAPS)
-    (place / "two.csv").write_text("formula,gap\nGaN,3.4\nSi,1.1\n")
+    (place / "two.csv").write_text("formula,gap\nBN,6.1\nBP,2.0\n")
     (place / "names.csv").write_text("probe,gap\nP1,3.4\nP2,1.1\n")
     (place / "marks.csv").write_text("formula;gap\nGaN;1.708\nSi;319\nGe;1.661\n")
     (place / "shifted.csv").write_text(GAPS.replace("1.5", "-4.8"))

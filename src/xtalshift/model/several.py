@@ -25,6 +25,7 @@ from xtalshift.uncertainty.settings import LEVEL
 
 if TYPE_CHECKING:
     from xtalshift.featurize import Features
+    from xtalshift.model.explaining.record import Explanation
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -285,6 +286,12 @@ class FittedModels:
             if name in levels:
                 joint[name] = _interval(part, levels[name])
         return SeveralPredictions(parts, joint)
+
+    def explain(
+        self, X: Inputs, extra: ArrayLike | None = None, **options: Any
+    ) -> dict[str, list[Explanation]]:
+        """Explain the predictions of each target, see `FittedModel.explain`."""
+        return {name: one.explain(X, extra, **options) for name, one in self.models.items()}
 
     def save(self, folder: Path | str) -> Path:
         """Write the models to a folder, see `xtalshift.model.several_folder.save_models`."""

@@ -305,10 +305,14 @@ def _say_weights(counts: PredictionCounts) -> None:
 
 def _describe(counts: PredictionCounts, level: float) -> list[str]:
     """Return the lines that end a prediction."""
+    first, *others = [*counts.examples.values(), ""]
     lines = [
         f"{counts.rows - counts.bad:,} of {counts.rows:,} rows predicted; {counts.bad:,} with an "
-        f"error. {counts.first}".strip()
+        f"error. {first}".strip(),
+        *(f"  {other}" for other in others if other),
     ]
+    if counts.bad > len(counts.examples):
+        lines.append(f"  and {counts.bad - len(counts.examples):,} more: see the column reason")
     if counts.judged:
         elements = ""
         if counts.new_elements:

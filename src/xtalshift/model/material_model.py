@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -16,6 +17,7 @@ from xtalshift.data.materials import Materials, as_materials
 from xtalshift.data.ranges import in_range
 from xtalshift.domain.applicability import ApplicabilityDomain, without_coordinates
 from xtalshift.errors import DataError, FormulaError, NotConformalizedError
+from xtalshift.estimators.predictors import Learned
 from xtalshift.featurize import CompositionFeatures, Features
 from xtalshift.model.card import ModelCard
 from xtalshift.uncertainty.settings import LEVEL
@@ -43,6 +45,11 @@ class MaterialModel:
 
     calibrated: ClassVar[str]
     """What its calibration gives, for messages."""
+
+    @property
+    @abstractmethod
+    def learned(self) -> Learned:
+        """The estimator."""
 
     @cached_property
     def feature_names(self) -> tuple[str, ...]:
@@ -120,6 +127,21 @@ class MaterialModel:
                 + (f" ({bad.size} bad rows in total)" if bad.size > 1 else "")
             )
         return features.values
+
+    def _take_good(
+        self,
+        found: Predictions | ClassPredictions,
+        good: NDArray[np.intp],
+        materials: Materials,
+        features: Features,
+    ) -> tuple[FloatArray, Materials]:
+        """Return the features and materials of the good rows, and fill in what is odd of them."""
+        rows, known = features.values, materials
+        if len(good) < len(rows):  # else they would only be copied
+            rows, known = rows[good], known.take(good)
+        found.n_clipped[good] = self.learned.n_clipped(rows)
+        found.n_imputed[good] = self.featurizer.count_imputed(known.compositions)
+        return rows, known
 
     def _fill_domain(
         self,

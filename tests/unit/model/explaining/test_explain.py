@@ -287,6 +287,14 @@ def test_several_targets_are_explained_each(model, logs):
     assert found["other"] == explain(logs, ["NaCl"], substitutions=0)
 
 
+def test_a_class_of_one_of_several_targets(model, kinds):
+    both = FittedModels({"gap": model, "kind": kinds})
+    found = both.explain(["NaCl"], of_class="high", substitutions=0)
+    assert (found["gap"][0].label, found["kind"][0].label) == ("", "high")
+    with pytest.raises(ConfigError, match=r"no target has a class 'hgih'; classes are: high, low"):
+        both.explain(["NaCl"], of_class="hgih")
+
+
 def test_the_table_has_all_parts(model):
     explained = model.explain(["NaCl", "Xx"], substitutions=1)
     frame = explanation_table(explained)

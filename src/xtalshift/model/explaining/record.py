@@ -15,6 +15,7 @@ Scale = Literal["unit", "log", "log odds"]
 """On which scale contributions add up: in the unit of the target; as natural logarithms of it, for
 a model of logarithms, so that ``exp`` of a contribution is a factor; or as natural logarithms of
 the odds of a class."""
+_ROUNDING = 1e-9
 Kind = Literal["element", "proportions", "column", "family", "feature"]
 
 
@@ -127,6 +128,11 @@ class Explanation:
     no_elements: str = ""
     no_features: str = ""
     substitutions: tuple[Substitution, ...] = ()
+
+    @property
+    def lacks(self) -> bool:
+        """Whether more than rounding is left over."""
+        return abs(self.left_over) > _ROUNDING * abs(self.value - self.base)
 
     def plain(self) -> Plain:
         """Return it as plain values, as JSON has them."""

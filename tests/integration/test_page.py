@@ -96,7 +96,7 @@ def test_a_table_goes_in_and_errors_to_expect_come_out(page, table, tmp_path):
     look_at(page, tmp_path / "table")
     page.get_by_label("Column of formulas").select_option("note")
     page.get_by_role("button", name="Read it again").click()
-    page.get_by_role("alert").first.wait_for()
+    page.get_by_text("0 of 121 rows can be used.", exact=True).wait_for()
     look_at(page, tmp_path / "mistaken")
     page.get_by_label("Column of formulas").select_option("compound")
     page.get_by_role("button", name="Read it again").click()

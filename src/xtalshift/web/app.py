@@ -12,6 +12,7 @@ from starlette.middleware import Middleware
 
 from xtalshift._version import __version__
 from xtalshift.model.ready.recipe import SHIPPED
+from xtalshift.web.explaining import explain_routes
 from xtalshift.web.guard import HEALTH, Guard
 from xtalshift.web.job_kinds import QUICK, RESUMED
 from xtalshift.web.job_results import result_routes
@@ -19,7 +20,7 @@ from xtalshift.web.job_routes import JobDesk, job_routes
 from xtalshift.web.job_runner import JobRunner
 from xtalshift.web.job_store import JobStore
 from xtalshift.web.method_routes import method_routes
-from xtalshift.web.model_routes import model_routes
+from xtalshift.web.model_routes import Turns, model_routes
 from xtalshift.web.models import Shelf
 from xtalshift.web.page.choose_screen import choose_routes
 from xtalshift.web.page.job_screen import job_screen_routes
@@ -80,9 +81,11 @@ def create_app(models: Path | None, store: Path, config: ServeConfig) -> FastAPI
         middleware=[Middleware(Guard, config=config, answer=screens.answer)],
     )
     add_problems(app, screens.answer)
+    turns = Turns(config)
     desk = JobDesk(jobs, tables, shelf, disk, config)
     for routes in (
-        model_routes(shelf, disk, config),
+        model_routes(shelf, disk, config, turns),
+        explain_routes(shelf, turns),
         table_routes(tables, disk),
         method_routes(),
         job_routes(desk, jobs, runner),

@@ -6,7 +6,7 @@ const tasks = new Map();
 const MOST_LINES = 300;
 
 const say = (text, kind = "") => {
-  const line = document.createElement("li");
+  const line = document.createElement("p");
   if (text.startsWith("  ")) line.className = "inner";
   if (kind) line.className = kind;
   line.textContent = local(text.trim());

@@ -55,7 +55,7 @@ def test_the_answers_of_a_comparison_are_read(models, run_store):
             "Materials like those of the table",
             "5.00",  # the mean of 4 and 6
             "A constant: 10.0",
-            "50 % better",
+            "50\u00a0% better",
             "Not better: do not use it here",
             "Before you rely on these numbers",
             f"/api/v1/jobs/{id_}/files/report.html",

@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from xtalshift._version import __version__
+from xtalshift.data.units import name_with_unit
 from xtalshift.jsonio import Plain
 from xtalshift.report.shared import text as words
 from xtalshift.web.guard import HEALTH, LOGIN, STATIC
@@ -83,6 +84,7 @@ class Screens:
             "options_as_links": options_as_links,
             "address": lambda text: quote(text, ""),
             "path": quote,
+            "with_unit": name_with_unit,
             "first_up": lambda text: f"{text[:1].upper()}{text[1:]}",
             "iso": lambda seconds: _time(seconds).isoformat(timespec="seconds"),
             "day": lambda seconds: f"{_time(seconds):%Y-%m-%d %H:%M} UTC",
@@ -187,7 +189,7 @@ def _local(write: Callable[..., str]) -> Callable[..., str]:
     @jinja2.pass_context
     def written(context: jinja2.runtime.Context, value: object) -> str:
         rewrite: Callable[[str], str] = context["marks"].rewrite
-        return rewrite(write(value))
+        return rewrite(write(value)).replace(" %", "\u00a0%")
 
     return written
 

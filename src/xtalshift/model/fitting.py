@@ -50,6 +50,7 @@ from xtalshift.seeding import derive_seed
 from xtalshift.splits import RandomSplit
 from xtalshift.uncertainty.conformal import Calibration
 from xtalshift.uncertainty.settings import IntervalConfig
+from xtalshift.words import plural
 
 Rows = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
@@ -595,8 +596,8 @@ def _calibrate(
         return None
     if exact.sum() < MIN_CALIBRATION:
         progress.say(
-            f"No intervals: {exact.sum()} rows for calibration, at least {MIN_CALIBRATION} are "
-            "needed"
+            f"No intervals: {plural(int(exact.sum()), 'row')} for calibration, at least "
+            f"{MIN_CALIBRATION} are needed"
         )
         return None
     if how == "held-out":

@@ -166,11 +166,14 @@ def train_command(
             "fidelity.values": options.split_names(fidelity),
         },
     )
+    from xtalshift.data.readers import check_source
     from xtalshift.data.several import settings_of_targets
+
+    check_source(source)  # before PyTorch is imported, which takes seconds
+    check_output(out, source, split, config, replaces_model=True)
     from xtalshift.jobs.train import TrainedClasses, method_to_save, train
     from xtalshift.model.persist import check_model_folder, save_model
 
-    check_output(out, source, split, config, replaces_model=True)
     targets = settings_of_targets(settings.data)
     if len(targets) > 1:
         _refuse_for_several(

@@ -405,7 +405,12 @@ def without_empty(data: Dataset) -> Dataset:
 def check_classes(data: Dataset) -> None:
     """Raise `DataError` unless a clean data set has two classes, each with two materials."""
     assert data.classes is not None
-    counts = np.bincount(data.y.astype(np.intp), minlength=len(data.classes))
+    # rows of one material may be kept apart, and are all on one side of a split
+    _, first = np.unique(
+        [f"{code} {group}" for code, group in zip(data.y, data.groups, strict=True)],
+        return_index=True,
+    )
+    counts = np.bincount(data.y[first].astype(np.intp), minlength=len(data.classes))
     name = data.target_name or "target"
     if (counts > 0).sum() < 2:  # noqa: PLR2004
         only = data.classes[int(counts.argmax())]

@@ -15,6 +15,7 @@ from xtalshift.data.writers import check_output
 from xtalshift.errors import ConfigError, DataError
 from xtalshift.parallel import make_executor
 from xtalshift.uncertainty.settings import LEVEL
+from xtalshift.words import plural
 
 if TYPE_CHECKING:
     from xtalshift.screening.inputs import FormulaSource
@@ -323,14 +324,16 @@ def _refusals(summary: ScreenSummary, top: TopSettings) -> Iterator[str]:
     number = summary.counts["implausible"]
     if top.min_plausibility is not None:
         yield (
-            f"{number:,} rows that would have entered the table were refused: their plausibility "
-            f"is below {top.min_plausibility:g}"
+            f"{plural(number, 'row')} that would have entered the table "
+            f"{'was' if number == 1 else 'were'} refused: plausibility below "
+            f"{top.min_plausibility:g}"
         )
     number = summary.counts["above_hull"]
     if top.max_above_hull is not None:
         yield (
-            f"{number:,} rows that would have entered the table were refused: they are predicted "
-            f"to be more than {top.max_above_hull:g} above the hull of known compounds"
+            f"{plural(number, 'row')} that would have entered the table "
+            f"{'was' if number == 1 else 'were'} refused: predicted to be more than "
+            f"{top.max_above_hull:g} above the hull of known compounds"
         )
 
 

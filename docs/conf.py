@@ -66,6 +66,7 @@ linkcheck_anchors = False
 html_theme = "pydata_sphinx_theme"
 html_title = "xtalshift"
 html_static_path = ["_static"]
+html_favicon = "_static/icon.svg"
 html_css_files = ["xtalshift.css"]
 html_copy_source = False
 html_show_sphinx = False

@@ -118,14 +118,9 @@ class Client:
         XtalshiftError
             As the command; `DataError` for one text, which is no list of formulas.
         """
-        if isinstance(formulas, str):
-            raise errors.DataError(
-                f"{formulas[:60]!r} is no list of formulas; for one formula write [formula], for "
-                "a file predict_file"
-            )
         import pandas as pd
 
-        asked = {"formulas": list(formulas), "level": level, "explain": explain}
+        asked = {"formulas": _as_list(formulas), "level": level, "explain": explain}
         found = self._ask(
             "POST",
             f"/models/{model}/predict",
@@ -165,6 +160,48 @@ class Client:
         ):
             for piece in answer.iter_bytes(_PIECE):
                 file.write(piece)
+
+    def explain(
+        self,
+        model: str,
+        formulas: Sequence[str],
+        *,
+        level: float = 0.9,
+        given: Mapping[str, float] | None = None,
+        of_class: str | None = None,
+        substitutions: int = 3,
+    ) -> list[Plain]:
+        """Return why formulas are predicted as they are, as `Explanation.plain` has it.
+
+        Parameters
+        ----------
+        model, formulas, level, given
+            As in `predict`; at most 20 formulas.
+        of_class : str, optional
+            Of a model of classes: the class to explain; by default the predicted one.
+        substitutions : int
+            Other elements: so many that raise the prediction, and that lower it.
+
+        Returns
+        -------
+        list of dict
+            One for each formula; of several targets, one for each formula and target.
+
+        Raises
+        ------
+        XtalshiftError
+            As `predict`.
+        """
+        asked = {
+            "formulas": _as_list(formulas),
+            "level": level,
+            "with": dict(given or {}),
+            "class": of_class,
+            "substitutions": substitutions,
+        }
+        answer = self._ask("POST", f"/models/{model}/explain", json=asked).json()
+        found: list[Plain] = answer["explanations"]
+        return found
 
     def send(self, table: Path | str) -> str:
         """Send a table, and return its id for `train`, `adapt`, `run` and `check`."""
@@ -338,6 +375,15 @@ class RemoteJob:
             for piece in answer.iter_bytes(_PIECE):
                 file.write(piece)
         return Path(out)
+
+
+def _as_list(formulas: Sequence[str]) -> list[str]:
+    if isinstance(formulas, str):
+        raise errors.DataError(
+            f"{formulas[:60]!r} is no list of formulas; for one formula write [formula], for a "
+            "file predict_file"
+        )
+    return list(formulas)
 
 
 def _type_of(path: Path) -> str:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
+from integration.conftest import QUICK
 from integration.tables import make_rows
 from xtalshift.model import load_model
 
@@ -48,6 +51,7 @@ def test_one_command_learns_from_both(xtalshift, mixed, tmp_path, quick):
     [
         (("--fidelity", "measured"), "--fidelity is a value of the column"),
         (("--fidelity-col", "how", "--split", "x.csv"), "--fidelity-col and --split do not go"),
+        (("--fidelity-col", "how", "--bounds", "use"), "--bounds use and --fidelity-col do not go"),
         (("--fidelity-col", "how", "--fidelity", "measure"), "did you mean 'measured'?"),
         (("--fidelity-col", "hw"), "did you mean 'how'?"),
         (("--fidelity-col", "how", "--fidelity", "measured,PBE,GW"), "3 fidelities are named"),
@@ -57,7 +61,7 @@ def test_what_cannot_be_is_refused(options, said, xtalshift, mixed, tmp_path):
     (tmp_path / "x.csv").write_text("id,fold\n")
     options = [str(tmp_path / "x.csv") if one == "x.csv" else one for one in options]
     done = xtalshift("train", mixed, "-o", tmp_path / "model", "--target", "gap", *options)
-    assert done.code == 1
+    assert done.code in {1, 2}
     assert said in done.err
     assert not (tmp_path / "model").exists()
 
@@ -70,3 +74,32 @@ def test_too_few_measured_rows_are_named(xtalshift, mixed, tmp_path):
     )
     assert done.code == 1
     assert "9 usable rows of how = 'measured'; at least 10" in done.err
+
+
+def test_run_compares_methods_with_cheap_rows_that_only_train(xtalshift, tmp_path):
+    path, out = tmp_path / "mixed.csv", tmp_path / "run"
+    rows = make_rows(130)
+    lines = [f"{f},{gap},PBE" for _, f, gap, _ in rows[:80]]
+    lines += [f"{f},{gap + 2:.3f},measured" for _, f, gap, _ in rows[70:]]
+    path.write_text("\n".join(["formula,gap,how", *lines]) + "\n")
+    how = ("--target", "gap", "--unit", "eV", "--fidelity-col", "how")
+    command = ("run", path, "-o", out, *how, "--methods", "ridge", "--splits", "random", *QUICK)
+    done = xtalshift(*command)
+    assert done.code == 0, done.err
+    assert "70 materials of 'PBE' without a value of 'measured' train every method" in done.err
+    assert "ridge, trained on all 60 rows and 70 materials of 'PBE'" in done.out
+    results = json.loads((out / "results.json").read_text())
+    errors = {one["method"]: one["mae_over_dummy"] for one in results["records"]}
+    assert set(errors) == {"dummy", "ridge"}
+    # dummy and scores are of the measured rows alone, whose mean is 2 higher
+    assert errors["dummy"] == pytest.approx(1)
+    assert results["intake"]["rows_kept"] == 60
+    assert results["model"]["beside"] == "70 materials of 'PBE'"
+    trained = xtalshift("train", path, "-o", tmp_path / "m", *how, "--method", "ridge", *QUICK)
+    assert trained.code == 0, trained.err
+    # the model of the run is that of `train`, to the bit
+    first, other = (load_model(one).predict(["GaN"]) for one in (out / "model", tmp_path / "m"))
+    assert first.prediction == other.prediction
+    assert first.upper == other.upper
+    refused = xtalshift(*command, "--candidates", path)
+    assert "--fidelity-col and --candidates do not go together" in refused.err

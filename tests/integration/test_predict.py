@@ -47,6 +47,7 @@ def test_csv_keeps_every_cell_and_row(cells, tmp_path, model, xtalshift):
     outcome = xtalshift("predict", model, cells, "-o", out)
     assert outcome.code == 0, outcome.err
     assert "3 of 5 rows predicted; 2 with an error. row 2 (id 008): " in outcome.out
+    assert "\n  row 4 (id " in outcome.out
     lines = read_cells(out)
     assert lines[0] == [*HEADER, *PREDICTED_COLUMNS]
     assert [tuple(line[:4]) for line in lines[1:]] == ROWS

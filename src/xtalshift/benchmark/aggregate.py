@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from xtalshift.benchmark.records import CLASS_MEASURES, TAIL_MEASURES, Score, TaskRecord
+from xtalshift.benchmark.measures import CLASS_MEASURES
+from xtalshift.benchmark.records import TAIL_MEASURES, Score, TaskRecord
 from xtalshift.benchmark.summary_records import FoldError, LabelCurve, SummaryCell
 from xtalshift.methods import METHODS
 from xtalshift.metrics import bootstrap_mean, forgetting, label_efficiency
@@ -89,9 +90,8 @@ class Runs:
         if cell.role == "ood":
             inside, _ = _over_seeds(self.of(key, "id"), "error")
             gap = cell.error / inside if inside and cell.error is not None else None
-            if cell.log_loss is None:
-                return replace(cell, gap=gap, id_mae=inside)
-            return replace(cell, gap=gap, id_log_loss=inside)
+            own: dict[str, Any] = {f"id_{cell.error_key}": inside}
+            return replace(cell, gap=gap, **own)
         return replace(cell, forgetting=self._forgetting(key)) if cell.budget else cell
 
     def _forgetting(self, key: Key) -> float | None:
@@ -186,7 +186,8 @@ def _cell(key: Key, role: str, runs: Sequence[Run]) -> SummaryCell:
     means: dict[str, Any] = {measure: _over_seeds(runs, measure)[0] for measure in COSTS}
     for measure in MEASURES:
         means[measure], means[f"{measure}_sd"] = _over_seeds(runs, measure)
-    of_classes = runs[0].score.log_loss is not None
+    error = runs[0].score.error_key
+    of_classes = error == "log_loss"
     for measure in CLASS_MEASURES if of_classes else ():
         means[measure] = _over_seeds(runs, measure)[0]
     if of_classes:
@@ -194,7 +195,6 @@ def _cell(key: Key, role: str, runs: Sequence[Run]) -> SummaryCell:
     for measure in ("log_loss",) if of_classes else ("mae", "rmse"):
         ratio = f"{measure}_over_dummy"
         means[ratio], means[f"{ratio}_sd"] = _over_dummy(runs, measure)
-    error = "log_loss" if of_classes else "mae"
     means[f"{error}_low"], means[f"{error}_high"] = _interval(runs)
     means[f"worst_fold_{error}"] = max(_fold_mean(same) for same in folds.values())
     return SummaryCell(

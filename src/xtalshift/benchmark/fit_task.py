@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from xtalshift.benchmark.beside import fit_beside
 from xtalshift.benchmark.problem import FoldRows, Problem, Shared
 from xtalshift.benchmark.tasks import Task, TaskContext
 from xtalshift.domain.applicability import ApplicabilityDomain
@@ -75,6 +76,22 @@ def fit_task(
     budgeted = context.minutes is not None and keeps_budget(
         problem.build(task.method, context.settings, seed=None)
     )
+    minutes = context.minutes if budgeted else None
+    if problem.beside(task.method):
+        return fit_beside(
+            problem,
+            task.method,
+            task.features,
+            FitRows(fold.train, fold.val, inside),
+            context.settings,
+            params=params,
+            intervals=IntervalConfig(method="none"),
+            domain=domain or False,
+            seed=fold.seed,
+            minutes=minutes,
+            progress=progress,
+            checkpoint=checkpoint,
+        )
     fitted: FittedModel | FittedClassifier = fit(
         problem.data,
         task.method,
@@ -87,7 +104,7 @@ def fit_task(
         X=problem.X[task.features],
         domain=domain or False,
         seed=fold.seed,
-        minutes=context.minutes if budgeted else None,
+        minutes=minutes,
         progress=progress,
         checkpoint=checkpoint,
     )

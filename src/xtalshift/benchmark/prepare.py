@@ -17,10 +17,13 @@ from xtalshift.benchmark.scores import TAIL_SHARE
 from xtalshift.benchmark.spec import BenchmarkData, BenchmarkSpec, BenchmarkSplit
 from xtalshift.data import Dataset
 from xtalshift.data.cut_classes import cut_classes
+from xtalshift.data.several import read_settings
 from xtalshift.errors import SplitError
 from xtalshift.featurize import CompositionFeaturizer
 from xtalshift.featurize.blocks import Blocks
 from xtalshift.model.inputs import (
+    only_clean,
+    read_fidelities,
     read_inputs,
     require_structures,
     say_overlap,
@@ -122,7 +125,18 @@ def prepare_table(
     settings = settle_structures(settings.resolve(), [*features, *filter(None, spaces)])
     if any("structures" in scheme_needs(split.scheme, split.params) for split in splits):
         settings = require_structures(settings)
-    inputs = read_inputs(settings, progress, flag=settings.flag, classes=True)
+    lower, lower_name, others = None, "", {}
+    if settings.fidelity.column is not None:
+        both = read_fidelities(settings, settings.fidelity, progress, flag=settings.flag)
+        inputs, low, lower_name = both.high, both.low, both.names[1]
+        lower = low.take(~np.isin(low.groups.astype(str), inputs.data.groups.astype(str)))
+        progress.say(
+            f"  {len(lower):,} materials of {lower_name!r} without a value of "
+            f"{both.names[0]!r} train every method but constants"
+        )
+    else:
+        inputs = read_inputs(settings, progress, flag=settings.flag, classes=True)
+        others = read_others(settings, progress)
     data, space = inputs.data, inputs.X
     if settings.cuts:
         data = cut_classes(data, settings.cuts, settings.cut_names, ordered=settings.ordered)
@@ -131,11 +145,14 @@ def prepare_table(
         rows = np.sort(draw.choice(len(data), settings.sample, replace=False))
         data, space = data.take(rows), space[rows]
         progress.say(f"  {settings.sample:,} of them drawn at random, the same for every seed")
-    low, high = np.quantile(data.y[~data.bounded], [TAIL_SHARE, 1 - TAIL_SHARE])
+    least, most = np.quantile(data.y[~data.bounded], [TAIL_SHARE, 1 - TAIL_SHARE])
     # tasks do not need the other columns, but the description is that of the whole table
     slim = replace(data, columns=pd.DataFrame())
     slim.__dict__["description"] = data.description
-    problem = Problem(name, slim, settings, {}, (float(low), float(high)), settings.encoder)
+    problem = Problem(
+        name, slim, settings, {}, (float(least), float(most)), settings.encoder, lower,
+        lower_name, tuple(settings.targets), others,
+    )  # fmt: skip
     values: dict[Blocks, FloatArray] = {}
     for block in features:
         if block == settings.blocks:
@@ -145,6 +162,23 @@ def prepare_table(
         computed = problem.featurizer(block).transform(data.materials)
         values[block] = np.hstack([computed, data.materials.extra])
     return replace(problem, X=values), Table(data, space)
+
+
+def read_others(settings: BenchmarkData, progress: Progress) -> dict[str, Dataset]:
+    """Return clean rows of the targets of a table that are numbers, but for the one to predict."""
+    if not settings.targets:
+        return {}
+    tables, _ = read_settings(
+        {
+            name: settings.model_copy(update={"target": name, "unit": unit})
+            for name, unit in settings.targets.items()
+            if name != settings.target
+        },
+        progress,
+    )
+    return {
+        name: only_clean(table, settings) for name, table in tables.items() if table.classes is None
+    }
 
 
 def make_folds(

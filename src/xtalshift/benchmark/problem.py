@@ -19,7 +19,7 @@ from xtalshift.domain.applicability import ApplicabilityDomain
 from xtalshift.estimators.base import Classifier, Regressor
 from xtalshift.featurize import CompositionFeaturizer
 from xtalshift.featurize.blocks import PRETRAINED, Blocks, split_blocks
-from xtalshift.methods import MethodSettings, build_classifier, build_method
+from xtalshift.methods import METHODS, MethodSettings, build_classifier, build_method
 
 Rows = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
@@ -41,6 +41,23 @@ class Problem:
     """The 5 % and 95 % quantiles of the targets, beyond which they count as extreme."""
     encoder: str | None = None
     """Folder of the encoder of the block ``pretrained``; None: that of the package."""
+    lower: Dataset | None = None
+    """Clean rows of a cheaper fidelity of the target, of materials that `data` does not have; they
+    are training rows of every fold."""
+    lower_name: str = ""
+    """What the column of fidelities says of the rows of `lower`."""
+    targets: tuple[str, ...] = ()
+    others: Mapping[str, Dataset] = field(default_factory=dict)
+    """`targets`, `others`: names of all targets of the table, in order, and clean rows of those
+    other than `name`, for methods that learn them together. Of a material that `data` has, they are
+    training rows where that is one."""
+
+    def beside(self, method: str) -> str:
+        """Return what a method learns from beside the rows of `data`; an empty text if nothing."""
+        facts = METHODS[method]
+        if self.lower is not None and facts.family != "constant":
+            return f"{len(self.lower):,} materials of {self.lower_name!r}"
+        return f"the values of {', '.join(self.others)}" if facts.joint and self.others else ""
 
     @cached_property
     def formula_numbers(self) -> Rows:

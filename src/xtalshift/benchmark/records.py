@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, Self
 
+from xtalshift.benchmark.measures import Errors
 from xtalshift.jsonio import Plain, parse
 
 RESULTS_FILE = "results.json"
@@ -28,11 +29,6 @@ TRUST_COLUMNS = ("lower", "upper", "std", "needed_level", "ood_score", "in_domai
 """Columns of ``predictions.parquet`` that show how far to trust a prediction."""
 COVERAGE_COLUMNS = ("coverage_90", "median_width_90")
 
-CLASS_MEASURES = (
-    "log_loss", "brier", "balanced_accuracy", "accuracy", "roc_auc", "average_precision", "ece",
-    "class_number_error", "set_coverage_90", "mean_set_size_90",
-)  # fmt: skip
-"""Measures of a target that is a class."""
 TAIL_MEASURES = (
     "tail_recall", "tail_precision", "tail_enrichment", "top5_recall", "top5_enrichment", "regret",
     "regret_over_range", "top30_precision", "top30_precision_weighted",
@@ -46,7 +42,7 @@ Role = Literal["id", "ood", "pool"]
 
 
 @dataclass(frozen=True)
-class Score:
+class Score(Errors):
     """Scores of one variant of a trained method on one set of test rows; None if not measured.
 
     A set of test rows that cannot be scored, because a prediction overflows, has a `reason` and no
@@ -61,14 +57,11 @@ class Score:
     """Rows like the training rows, held-out rows, or both together (for the tail measures)."""
     n: int
     """Number of test rows."""
-    mae: float | None = None
     rmse: float | None = None
     r2: float | None = None
-    mae_over_dummy: float | None = None
     rmse_over_dummy: float | None = None
     spearman: float | None = None
-    """`mae`, `rmse`, `r2`, `mae_over_dummy`, `rmse_over_dummy`, `spearman`: see
-    `xtalshift.metrics.regression_scores`."""
+    """`rmse`, `r2`, `rmse_over_dummy`, `spearman`: see `xtalshift.metrics.regression_scores`."""
     dummy_mae: float | None = None
     dummy_rmse: float | None = None
     """`dummy_mae`, `dummy_rmse`: errors of the training mean."""
@@ -98,57 +91,32 @@ class Score:
     top30_precision_weighted: float | None = None
     """`top30_precision`, `top30_precision_weighted`: see
     `xtalshift.metrics.extrapolative_precision`."""
-    log_loss: float | None = None
-    brier: float | None = None
-    balanced_accuracy: float | None = None
-    accuracy: float | None = None
-    roc_auc: float | None = None
-    average_precision: float | None = None
-    ece: float | None = None
-    log_loss_over_dummy: float | None = None
     brier_over_dummy: float | None = None
     balanced_accuracy_dummy: float | None = None
-    """`log_loss` to `balanced_accuracy_dummy`: of calibrated probabilities, see
-    `xtalshift.metrics.classification_scores`; None for a target that is a number, as the errors
-    above are for one that is a class."""
+    """`brier_over_dummy`, `balanced_accuracy_dummy`: see
+    `xtalshift.metrics.classification_scores`."""
     dummy_log_loss: float | None = None
     """That of the shares of the classes in training."""
     log_loss_low: float | None = None
     log_loss_high: float | None = None
     """`log_loss_low`, `log_loss_high`: bootstrap interval of the log loss over formulas."""
-    class_number_error: float | None = None
-    """See `xtalshift.metrics.class_number_error`; for ordered classes."""
-    set_coverage_90: float | None = None
-    mean_set_size_90: float | None = None
-    """`set_coverage_90`, `mean_set_size_90`: share of the 90 % prediction sets that hold the class,
-    and their mean number of classes."""
     reason: str | None = None
     """Why there are no figures."""
 
     @property
-    def error(self) -> float | None:
-        """The error that ranks methods: mean absolute error, or log loss of classes."""
-        return self.mae if self.log_loss is None else self.log_loss
-
-    @property
     def dummy_error(self) -> float | None:
-        """The same of the dummy."""
-        return self.dummy_mae if self.log_loss is None else self.dummy_log_loss
-
-    @property
-    def error_over_dummy(self) -> float | None:
-        """The first over the second."""
-        return self.mae_over_dummy if self.log_loss is None else self.log_loss_over_dummy
+        """The error of the dummy."""
+        return self.either("dummy_mae")
 
     @property
     def error_low(self) -> float | None:
         """Lower end of the bootstrap interval of the error."""
-        return self.mae_low if self.log_loss is None else self.log_loss_low
+        return self.either("mae_low")
 
     @property
     def error_high(self) -> float | None:
         """Upper end of it."""
-        return self.mae_high if self.log_loss is None else self.log_loss_high
+        return self.either("mae_high")
 
     @property
     def ok(self) -> bool:
@@ -157,7 +125,7 @@ class Score:
 
 
 @dataclass(frozen=True, kw_only=True)
-class MeanScore:
+class MeanScore(Errors):
     """Means over seeds (and folds) for one method on one set of test rows; None if unknown.
 
     `mae`, `mae_sd` (over seeds) and `rmse` have the unit of the target. OOD rows have `id_mae`, the
@@ -166,11 +134,9 @@ class MeanScore:
     the split. `seconds` is the time of one fit, `failed` counts failed runs.
     """
 
-    mae: float | None = None
     mae_sd: float | None = None
     rmse: float | None = None
     r2: float | None = None
-    mae_over_dummy: float | None = None
     mae_over_dummy_sd: float | None = None
     id_mae: float | None = None
     gap: float | None = None
@@ -183,47 +149,26 @@ class MeanScore:
     regret_over_range: float | None = None
     top30_precision: float | None = None
     top30_precision_weighted: float | None = None
-    log_loss: float | None = None
     log_loss_sd: float | None = None
-    log_loss_over_dummy: float | None = None
     log_loss_over_dummy_sd: float | None = None
     id_log_loss: float | None = None
-    brier: float | None = None
-    balanced_accuracy: float | None = None
-    accuracy: float | None = None
-    roc_auc: float | None = None
-    average_precision: float | None = None
-    ece: float | None = None
-    class_number_error: float | None = None
-    set_coverage_90: float | None = None
-    mean_set_size_90: float | None = None
     seconds: float | None = None
     failed: int = 0
 
     @property
-    def error(self) -> float | None:
-        """The error that ranks methods: mean absolute error, or log loss of classes."""
-        return self.mae if self.log_loss is None else self.log_loss
-
-    @property
     def error_sd(self) -> float | None:
-        """Its standard deviation over seeds."""
-        return self.mae_sd if self.log_loss is None else self.log_loss_sd
-
-    @property
-    def error_over_dummy(self) -> float | None:
-        """The error over that of the dummy."""
-        return self.mae_over_dummy if self.log_loss is None else self.log_loss_over_dummy
+        """Standard deviation of the error over seeds."""
+        return self.either("mae_sd")
 
     @property
     def error_over_dummy_sd(self) -> float | None:
-        """Its standard deviation over seeds."""
-        return self.mae_over_dummy_sd if self.log_loss is None else self.log_loss_over_dummy_sd
+        """Standard deviation over seeds of the error over that of the dummy."""
+        return self.either("mae_over_dummy_sd")
 
     @property
     def id_error(self) -> float | None:
         """The error on the ID rows of the same split."""
-        return self.id_mae if self.log_loss is None else self.id_log_loss
+        return self.either("id_mae")
 
     def describe(self) -> str:
         """Return ``error (error_over_dummy)`` for a table of text; an empty text without one."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from xtalshift.benchmark.answer import Answer
 from xtalshift.benchmark.choice import Choice
 from xtalshift.benchmark.explanation import Explanation
+from xtalshift.benchmark.measures import Errors
 from xtalshift.benchmark.records import READABLE_VERSIONS, RESULTS_FILE, SCHEMA_VERSION
 from xtalshift.data import CleaningReport
 from xtalshift.data.dataset import DatasetDescription
@@ -18,7 +19,7 @@ from xtalshift.provenance import Provenance
 
 
 @dataclass(frozen=True, kw_only=True)
-class Record:
+class Record(Errors):
     """Scores of one method on one set of test rows for one seed; errors in the target's unit.
 
     Those of a target that is a class begin with `log_loss`, see
@@ -33,10 +34,8 @@ class Record:
     role: str
     seed: int
     n: int | None = None
-    mae: float | None = None
     rmse: float | None = None
     r2: float | None = None
-    mae_over_dummy: float | None = None
     spearman: float | None = None
     rmse_over_dummy: float | None = None
     coverage_90: float | None = None
@@ -51,18 +50,7 @@ class Record:
     regret_over_range: float | None = None
     top30_precision: float | None = None
     top30_precision_weighted: float | None = None
-    log_loss: float | None = None
-    brier: float | None = None
-    balanced_accuracy: float | None = None
-    accuracy: float | None = None
-    roc_auc: float | None = None
-    average_precision: float | None = None
-    ece: float | None = None
-    log_loss_over_dummy: float | None = None
     balanced_accuracy_dummy: float | None = None
-    class_number_error: float | None = None
-    set_coverage_90: float | None = None
-    mean_set_size_90: float | None = None
     seconds: float | None = None
     status: str = "ok"
     reason: str | None = None
@@ -120,6 +108,8 @@ class Model:
     n_calibrated: int = 0
     """`calibration`, `n_calibrated`: where the scores of its intervals come from, and their
     number."""
+    beside: str = ""
+    """What it has learned from beside the rows of the table: a cheaper fidelity, other targets."""
     members: tuple[Plain, ...] = ()
     """Members of a stack."""
     choice: Choice | None = None

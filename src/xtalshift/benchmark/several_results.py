@@ -24,6 +24,8 @@ class TargetRun:
     """The method of its model; None if there is no model."""
     rows: int | None
     """Usable materials with this target."""
+    classes: tuple[str, ...] | None = None
+    """Names of the classes, if it is one; its error is then the log loss."""
 
 
 @dataclass(frozen=True)
@@ -40,9 +42,10 @@ class Overall:
     method: str
     split: str
     role: str
-    mae_over_dummy: float | None
-    """Mean over targets of the error over that of the training mean, each a mean over seeds; None
-    if the method has no error for one of the targets."""
+    error_over_dummy: float | None
+    """Mean over targets of the error over that of the training mean (of classes: of the log loss
+    over that of their shares), each a mean over seeds; None if the method has no error for one of
+    the targets."""
     n_targets: int
     """Targets that have such a split."""
 
@@ -73,7 +76,7 @@ def join_results(config: Plain, runs: Mapping[str, tuple[str, RunResults]]) -> S
         intake, model = found.intake, found.model
         usable = None if model is None or model.failure is not None else model.method
         rows = None if intake is None else intake.rows_kept
-        targets.append(TargetRun(name, found.unit, folder, usable, rows))
+        targets.append(TargetRun(name, found.unit, folder, usable, rows, found.classes))
         records += [TargetRecord(**vars(record), target=name) for record in found.records]
     return SeveralResults(
         config=config,
@@ -89,7 +92,7 @@ def _overall(records: list[TargetRecord]) -> list[Overall]:
     for one in records:
         sizes.setdefault((one.split, one.role), set()).add(one.target)
         each = found.setdefault((one.method, one.split, one.role), {})
-        each.setdefault(one.target, []).append(one.mae_over_dummy)
+        each.setdefault(one.target, []).append(one.error_over_dummy)
     rows = []
     for (method, split, role), each in found.items():
         n = len(sizes[split, role])

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from xtalshift.benchmark.plugins import own_files, own_methods, registered_name, shown_name
 from xtalshift.config import Settings, read_toml
-from xtalshift.data.settings import DataConfig
+from xtalshift.data.settings import DataConfig, FidelityConfig
 from xtalshift.errors import ConfigError
 from xtalshift.featurize.blocks import Blocks, combine, split_blocks
 from xtalshift.methods import METHODS, MethodSettings
@@ -57,6 +57,20 @@ class BenchmarkData(DataConfig):
     ordered: bool = False
     """`cuts`, `cut_names`, `ordered`: make classes of a number, see
     `xtalshift.data.cut_classes.cut_classes`."""
+    fidelity: FidelityConfig = FidelityConfig()
+    """Rows of two fidelities: one is predicted and divided into folds, the other one trains every
+    method, see `xtalshift.model.fidelities.fit_fidelities`."""
+    targets: dict[str, str] = Field(default_factory=dict)
+    """All targets of the table with their units, for methods that learn them together."""
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        if self.fidelity.column is not None and (self.cuts or self.targets):
+            raise ValueError(
+                "rows of two fidelities have one target, which is a number: leave out cuts, "
+                "several targets or --fidelity-col"
+            )
+        return self
 
     def resolve(self) -> Self:
         """Return the settings with ``$XTALSHIFT_DATA`` in `dataset` replaced by that folder.

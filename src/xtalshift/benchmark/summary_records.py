@@ -137,17 +137,17 @@ class SummaryCell(MeanScore):
     @property
     def error_low(self) -> float | None:
         """Lower end of the interval of the error."""
-        return self.mae_low if self.log_loss is None else self.log_loss_low
+        return self.either("mae_low")
 
     @property
     def error_high(self) -> float | None:
         """Upper end of it."""
-        return self.mae_high if self.log_loss is None else self.log_loss_high
+        return self.either("mae_high")
 
     @property
     def worst_fold_error(self) -> float | None:
         """Largest mean error of a fold."""
-        return self.worst_fold_mae if self.log_loss is None else self.worst_fold_log_loss
+        return self.either("worst_fold_mae")
 
     @property
     def missing(self) -> int:

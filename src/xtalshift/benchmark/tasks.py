@@ -152,6 +152,9 @@ def _make(
         "budget": budget,
         "trials": context.trials,
     }  # fmt: skip
+    if problem.beside(entry.method):
+        beside = [one for one in (problem.lower, *problem.others.values()) if one is not None]
+        content["beside"] = [*(one.description.sha256 for one in beside), *problem.targets]
     if shared.choice is not None and shared.choice.fold == key:
         content["choice"] = shared.choice.content()
     text = json.dumps(content, sort_keys=True)

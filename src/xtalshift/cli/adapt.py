@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from xtalshift.jobs.adapt import Adapted
     from xtalshift.model import FittedClassifier, FittedModel
     from xtalshift.model.label_judges import CrossFit
+    from xtalshift.model.several import AnyModel
 
 
 @options.reads_labels
@@ -157,7 +158,7 @@ def _adapt_several(
 
     cores, progress = threads or count_cores(), make_progress()
 
-    def one(start: FittedModel, own: DataConfig) -> Adapted[FittedModel]:
+    def one(start: AnyModel, own: DataConfig) -> Adapted[Any]:
         replay = None if source is None else source_like(own, source, own.target)
         return adapt(
             start,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,7 +16,6 @@ from xtalshift.parallel import count_cores, limited_threads
 if TYPE_CHECKING:
     from xtalshift.data.settings import DataConfig
     from xtalshift.jobs.adapt import Calibrated, CalibratedClasses
-    from xtalshift.model import FittedModel
 
 
 @options.reads_labels
@@ -41,7 +41,7 @@ def calibrate_command(
     the predictions too.
     """
     from xtalshift.data.settings import DataConfig
-    from xtalshift.jobs.adapt import CalibratedClasses, calibrate
+    from xtalshift.jobs.adapt import calibrate
     from xtalshift.model import load_model, save_model
     from xtalshift.model.persist import check_model_folder
     from xtalshift.model.several_folder import holds_several
@@ -55,11 +55,7 @@ def calibrate_command(
     with limited_threads(threads or count_cores()):  # as `train` and `adapt`, of this command only
         found = calibrate(load_model(model, device=device), rows, make_progress())
     save_model(found.model, out)
-    if isinstance(found, CalibratedClasses):
-        _print_classes(found)
-        typer.echo(f"Model: {out}")
-        return
-    _print_intervals(found)
+    _print_found(found)
     typer.echo(f"Model: {out}")
 
 
@@ -73,7 +69,7 @@ def _calibrate_several(
     overwrite: bool,
 ) -> None:
     """Calibrate each of several targets that the file has a column of."""
-    from xtalshift.jobs.adapt import Calibrated, calibrate
+    from xtalshift.jobs.adapt import calibrate
     from xtalshift.jobs.several_labels import use_labels
     from xtalshift.model import load_models
     from xtalshift.model.several_folder import check_models_folder, save_models
@@ -81,19 +77,25 @@ def _calibrate_several(
     check_models_folder(out, overwrite=overwrite)
     progress = make_progress()
 
-    def one(start: FittedModel, own: DataConfig) -> Calibrated:
-        found = calibrate(start, own, progress)
-        assert isinstance(found, Calibrated)
-        return found
-
     with limited_threads(threads or count_cores()):
-        found = use_labels(load_models(model, device=device), rows, one, progress)
+        found = use_labels(
+            load_models(model, device=device), rows, partial(calibrate, progress=progress), progress
+        )
     save_models(found.models, out)
     for name, part in found.parts.items():
         typer.echo(f"Target {name}")
-        _print_intervals(part)
+        _print_found(part)
     typer.echo(options.describe_joint(found.models))
     typer.echo(f"Models: {out}")
+
+
+def _print_found(found: Calibrated | CalibratedClasses) -> None:
+    from xtalshift.jobs.adapt import CalibratedClasses
+
+    if isinstance(found, CalibratedClasses):
+        _print_classes(found)
+    else:
+        _print_intervals(found)
 
 
 def _print_intervals(found: Calibrated) -> None:

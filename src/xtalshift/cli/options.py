@@ -119,6 +119,24 @@ Bounds = Annotated[
         rich_help_panel=_DATA,
     ),
 ]
+FidelityCol = Annotated[
+    str | None,
+    typer.Option(
+        help="Column that says how each value was found (measured, computed): learn from both "
+        "kinds to predict one.",
+        rich_help_panel=_DATA,
+        metavar="COL",
+    ),
+]
+Fidelity = Annotated[
+    str | None,
+    typer.Option(
+        help="Value of --fidelity-col to predict, and the one to learn from beside it: "
+        "measured,computed. Default: a word for measured values, or the rarest.",
+        rich_help_panel=_DATA,
+        metavar="VALUE[,OTHER]",
+    ),
+]
 Task = Annotated[
     str | None,
     typer.Option(
@@ -424,9 +442,10 @@ def describe_joint(models: FittedModels) -> str:
         return "Joint intervals: none"
     levels = models.joint_levels()
     shown = ", ".join(f"{name} {100 * level:.1f} %" for name, level in levels.items())
+    which = "all targets" if models.numbers.keys() == models.models.keys() else "all numbers"
     return (
-        f"Joint intervals ({100 * LEVEL:g} % for all targets at once): calibrated on "
-        f"{len(models.joint):,} rows that have all targets; level of each: {shown}"
+        f"Joint intervals ({100 * LEVEL:g} % for {which} at once): calibrated on "
+        f"{len(models.joint):,} rows that have {which}; level of each: {shown}"
     )
 
 

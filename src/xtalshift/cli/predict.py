@@ -75,7 +75,7 @@ def predict_command(
     if out is not None:
         check_output(out, model, *inputs)
         refuse_loss(out, _known_by(model), ("utility",), overwrite=overwrite)
-    predictor = _load(model, device, (level, intervals, explain, how))
+    predictor = load_predictor(model, device, (level, intervals, explain, how))
     if threads is not None:  # after loading: only loaded libraries can be limited
         from xtalshift.nn.device import limit_threads
 
@@ -85,7 +85,7 @@ def predict_command(
         return
     if limit is not None:
         raise UsageError(f"--limit is for a database (optimade:PROVIDER), not for {inputs[0]!r}")
-    files = [text for text in inputs if _is_file(text, predictor)]
+    files = [text for text in inputs if names_file(text, predictor)]
     if not files:
         _predict_formulas(predictor, inputs, given or [], out, strict=strict)
         return
@@ -102,7 +102,7 @@ def predict_command(
     _predict_file(predictor, Path(files[0]), out, strict=strict)
 
 
-def _load(model: Path, device: str | None, settings: Any) -> AnyPredictor:
+def load_predictor(model: Path, device: str | None, settings: Any) -> AnyPredictor:
     """Return a saved model, or those of several targets, with settings of predictions."""
     from xtalshift.model import load_model, load_models
     from xtalshift.model.several_folder import holds_several
@@ -123,7 +123,7 @@ def _known_by(model: Path) -> tuple[str, ...]:
     return tuple(f"prediction_{name}" for name in saved_targets(model))
 
 
-def _is_file(text: str, predictor: AnyPredictor) -> bool:
+def names_file(text: str, predictor: AnyPredictor) -> bool:
     """Return whether a text names a file, existing or missing, rather than a formula."""
     from xtalshift.chem.compositions import parse_formulas
 
@@ -300,10 +300,14 @@ def _say_weights(counts: PredictionCounts) -> None:
 
 def _describe(counts: PredictionCounts, level: float) -> list[str]:
     """Return the lines that end a prediction."""
+    first, *others = [*counts.examples.values(), ""]
     lines = [
         f"{counts.rows - counts.bad:,} of {counts.rows:,} rows predicted; {counts.bad:,} with an "
-        f"error. {counts.first}".strip()
+        f"error. {first}".strip(),
+        *(f"  {other}" for other in others if other),
     ]
+    if counts.bad > len(counts.examples):
+        lines.append(f"  and {counts.bad - len(counts.examples):,} more: see the column reason")
     if counts.judged:
         elements = ""
         if counts.new_elements:

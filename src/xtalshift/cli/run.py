@@ -74,6 +74,8 @@ def run_command(
     duplicates: options.Duplicates = None,
     bounds: options.Bounds = None,
     strict: options.Strict = None,
+    fidelity_col: options.FidelityCol = None,
+    fidelity: options.Fidelity = None,
     splits: Annotated[
         str | None,
         typer.Option(
@@ -180,6 +182,8 @@ def run_command(
             "data.bounds": bounds,
             **options.in_data(reading),
             "data.strict": strict,
+            "fidelity.column": fidelity_col,
+            "fidelity.values": options.split_names(fidelity),
             "split.schemes": options.split_names(splits),
             "split.family": family,
             "split.tail": tail,

@@ -52,7 +52,17 @@ def print_overall(results: SeveralResults) -> None:
     console, table = open_table(["method"], heads, cost=False)
     for row in found.rows:
         table.add_row(escape(row.method), *(text for text, _ in row.cells))
-    say(console, f"All {len(results.targets)} targets: mean of MAE relative to predicting the mean")
+    kinds = {target.classes is None for target in results.targets}
+    measures = [*(["MAE"] if True in kinds else []), *(["log loss"] if False in kinds else [])]
+    constants = [
+        *(["the mean"] if True in kinds else []),
+        *(["the shares"] if False in kinds else []),
+    ]
+    say(
+        console,
+        f"All {len(results.targets)} targets: mean of {' or '.join(measures)} relative to "
+        f"predicting {' or '.join(constants)}",
+    )
     console.print(table)
 
 

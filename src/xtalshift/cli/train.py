@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,6 +19,7 @@ from xtalshift.progress import resumable
 
 if TYPE_CHECKING:
     from xtalshift.data.settings import DataConfig
+    from xtalshift.jobs.adversarial import AdversarialTable
     from xtalshift.jobs.run_settings import RunConfig
     from xtalshift.jobs.train import Trained, TrainedClasses, TrainedOnFidelities
     from xtalshift.methods import MethodSettings
@@ -64,22 +65,8 @@ def train_command(
         ),
     ] = None,
     fold: Annotated[int, typer.Option(help="Fold of --split.", min=0)] = 0,
-    fidelity_col: Annotated[
-        str | None,
-        typer.Option(
-            help="Column that says how each value was found (measured, computed): learn from both "
-            "kinds to predict one.",
-            metavar="COL",
-        ),
-    ] = None,
-    fidelity: Annotated[
-        str | None,
-        typer.Option(
-            help="Value of --fidelity-col to predict, and the one to learn from beside it: "
-            "measured,computed. Default: a word for measured values, or the rarest.",
-            metavar="VALUE[,OTHER]",
-        ),
-    ] = None,
+    fidelity_col: options.FidelityCol = None,
+    fidelity: options.Fidelity = None,
     save_adversarial: Annotated[
         Path | None,
         typer.Option(
@@ -174,6 +161,8 @@ def train_command(
             "data.bounds": bounds,
             **options.in_data(reading),
             "data.strict": strict,
+            "fidelity.column": fidelity_col,
+            "fidelity.values": options.split_names(fidelity),
         },
     )
     from xtalshift.data.several import settings_of_targets
@@ -184,24 +173,22 @@ def train_command(
     targets = settings_of_targets(settings.data)
     if len(targets) > 1:
         _refuse_for_several(
-            {"--save-adversarial": save_adversarial, "--fidelity-col": fidelity_col}
+            {"--save-adversarial": save_adversarial, "--fidelity-col": settings.fidelity.column}
         )
         _train_several(settings, method, targets, out, split, fold, minutes, overwrite=overwrite)
         return
     settings = settings.model_copy(update={"data": next(iter(targets.values()))})
     check_model_folder(out, overwrite=overwrite)
-    _check_fidelity(
-        fidelity_col, fidelity, {"--split": split, "--save-adversarial": save_adversarial}
-    )
+    if settings.fidelity.column is not None:
+        _refuse_beside("--fidelity-col", {"--split": split, "--save-adversarial": save_adversarial})
     read = (source, split, config)
     crystals = _check_adversarial(
         save_adversarial, out, method, settings, read, overwrite=overwrite
     )
     method = method_to_save(method, settings)
     checkpoint = _checkpoint(out)
-    if fidelity_col is not None:
-        named = options.split_names(fidelity) or ()
-        _train_on_fidelities(settings, method, fidelity_col, named, out, checkpoint, minutes)
+    if settings.fidelity.column is not None:
+        _train_on_fidelities(settings, method, out, checkpoint, minutes)
         return
     # opened first, so that a bad place is found before the training
     with (
@@ -225,21 +212,27 @@ def train_command(
             writer.write(adversarial.frame)
             if crystals is not None:
                 adversarial.write_structures(crystals)
+    _say_trained(trained, method)
+    typer.echo(f"Model: {out}")
+    if save_adversarial is not None:
+        _say_adversarial(adversarial, save_adversarial, crystals)
+
+
+def _say_trained(trained: Trained | TrainedClasses, method: str) -> None:
+    """Print what a training has found."""
+    from xtalshift.jobs.train import TrainedClasses
+
     if isinstance(trained, TrainedClasses):
         _print_classes(trained, method)
-        typer.echo(f"Model: {out}")
         return
     _say_errors(trained, method)
     typer.echo(options.describe_intervals(trained.model))
-    typer.echo(f"Model: {out}")
-    if save_adversarial is not None:
-        _say_adversarial(trained, save_adversarial, crystals)
 
 
-def _say_adversarial(trained: Trained, file: Path, crystals: Path | None) -> None:
+def _say_adversarial(found: AdversarialTable | None, file: Path, crystals: Path | None) -> None:
     shown = ""
-    if trained.adversarial is not None:
-        frame = trained.adversarial.frame
+    if found is not None:
+        frame = found.frame
         moved = int((frame["displacement_rms"] > 0).sum())
         shown = f" ({moved:,} of {len(frame):,} moved)"
         if crystals is not None:
@@ -294,8 +287,7 @@ def _train_several(
             kept.unlink()
     for name, part in trained.parts.items():
         typer.echo(f"Target {name}")
-        _say_errors(part, method)
-        typer.echo(options.describe_intervals(part.model))
+        _say_trained(part, method)
     typer.echo(options.describe_joint(trained.models))
     typer.echo(f"Models: {out}")
 
@@ -324,20 +316,16 @@ def _say_errors(trained: Trained, method: str) -> None:
         typer.echo(options.describe_members(members))
 
 
-def _check_fidelity(column: str | None, value: str | None, others: dict[str, Path | None]) -> None:
-    """Refuse options that do not go together."""
-    if value is not None and column is None:
-        raise ConfigError("--fidelity is a value of the column that --fidelity-col names; give it")
+def _refuse_beside(option: str, others: Mapping[str, Path | None]) -> None:
+    """Refuse options that do not go with another one."""
     given = next((name for name, path in others.items() if path is not None), None)
-    if column is not None and given is not None:
-        raise ConfigError(f"--fidelity-col and {given} do not go together; leave one out")
+    if given is not None:
+        raise ConfigError(f"{option} and {given} do not go together; leave one out")
 
 
 def _train_on_fidelities(
     settings: RunConfig,
     method: str,
-    column: str,
-    named: Sequence[str],
     out: Path,
     checkpoint: Path,
     minutes: float | None,
@@ -350,8 +338,6 @@ def _train_on_fidelities(
         both = train_on_fidelities(
             settings,
             method,
-            column,
-            named,
             minutes=minutes,
             progress=make_progress(),
             checkpoint=checkpoint,

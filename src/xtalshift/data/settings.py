@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import field_validator
+from pydantic import field_validator, model_validator
 
 from xtalshift.chem.formulas import Hydrates, Notation
 from xtalshift.chem.mixtures import Amounts
@@ -147,3 +147,21 @@ class DataConfig(ReadingOptions):
     @classmethod
     def _split_features(cls, value: object) -> object:
         return split_names(value) if isinstance(value, str) else value
+
+
+class FidelityConfig(Settings):
+    """Which rows of a table are predicted, and which cheaper ones are learned from beside them."""
+
+    column: str | None = None
+    """Column that says how each value was found; None if all rows are alike."""
+    values: tuple[str, ...] = ()
+    """Its value for the rows to predict, and the one to learn from beside them, see
+    `xtalshift.data.fidelities.part_fidelities`."""
+
+    @model_validator(mode="after")
+    def _needs_column(self) -> Self:
+        if self.values and self.column is None:
+            raise ValueError(
+                "--fidelity is a value of the column that --fidelity-col names; give it"
+            )
+        return self

@@ -355,6 +355,11 @@ class AdaptedStack(AdaptedStackParts, Learner):
         self.constant_error_ = float(self.row_errors(constant, y).mean())
         gain = (before - after) * share / share.mean()
         if not (pays(gain) if self.cautious else gain.mean() > 0):
+            if not self.cautious:  # what a combination has to beat is known of the same labels
+                spread = self._settle_std(np.zeros(len(y)))
+                self.out_of_fold_ = OutOfFold(
+                    np.flatnonzero(told), problem.first[told], spread, folds_told
+                )
             return
         kept = np.flatnonzero(weights[1:] >= LEAST_WEIGHT)
         weights[1:][weights[1:] < LEAST_WEIGHT] = 0.0
@@ -365,7 +370,9 @@ class AdaptedStack(AdaptedStackParts, Learner):
                 members.append(fits[place](float(weights[1 + place])))
                 task.advance()
         self.start_weight_, self.members_ = float(weights[0]), tuple(members)
-        self.out_of_fold_ = OutOfFold(np.flatnonzero(told), center, self._settle_std(std))
+        self.out_of_fold_ = OutOfFold(
+            np.flatnonzero(told), center, self._settle_std(std), folds_told
+        )
 
     def _settle_std(self, std: FloatArray) -> FloatArray:
         """Return `OutOfFold.std` of an adapted stack, from `_std`."""
@@ -468,7 +475,7 @@ class AdaptedStackRegressor(AdaptedStack, AdaptedStackPredictor, Regressor):
         Why corrections failed, by name.
     out_of_fold_ : OutOfFold or None
         Predictions of the labels by corrections and weights that were not fitted to them; None if
-        nothing was adapted.
+        nothing was adapted, unless `cautious` is False: then those of the model as it is.
     """
 
     start: Any = field(default=None, kw_only=False)

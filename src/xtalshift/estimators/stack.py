@@ -119,6 +119,17 @@ class OutOfFold:
     std: FloatArray
     """Shape (m,). Their standard deviation, as `predict_std` returns it; of classes the largest of
     that of a probability over the members."""
+    folds: IntArray
+    """Shape (m,). Fold of each row."""
+
+    def without_own_weights(
+        self,
+        y: FloatArray,  # noqa: ARG002 - of `CrossFitted`
+        groups: NDArray[Any],  # noqa: ARG002
+        sample_weight: FloatArray | None = None,  # noqa: ARG002
+    ) -> FloatArray:
+        """Return predictions with weights from other rows: here `center` itself."""
+        return self.center
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,8 +138,6 @@ class CrossFitted(OutOfFold):
 
     members: FloatArray
     """Shape (K, m) or (K, m, classes). Predictions of all members that could be fitted."""
-    folds: IntArray
-    """Shape (m,). Fold of each row."""
 
     def without_own_weights(
         self, y: FloatArray, groups: NDArray[Any], sample_weight: FloatArray | None = None
@@ -234,7 +243,7 @@ class Stack(Learner):
             told = np.flatnonzero(folds >= 0)
             everyone = np.stack([one.predictions for one in state.finished.values()])
             std = self._end(found, center, work)
-            self.out_of_fold_ = CrossFitted(told, center, std, everyone, folds[told])
+            self.out_of_fold_ = CrossFitted(told, center, std, folds[told], everyone)
         state.remove()
 
     def _open(

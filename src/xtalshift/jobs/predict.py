@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, TypeAlias
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 AnyPredictor: TypeAlias = TablePredictor | SeveralPredictor
 CHUNK_ROWS = 20_000
 _TABLE = "structures.parquet"
+_EXAMPLES = 3
+"""Bad rows that are named."""
 
 
 def predict(
@@ -90,10 +92,8 @@ class PredictionCounts:
     material has; with features far outside the training range; without a finite interval."""
     imputed: int = 0
     """Rows with an element that lacks a property."""
-    first: str = ""
-    """The first bad row and its reason."""
-    first_row: int | None = None
-    """Its number; 1 is the first."""
+    examples: dict[int, str] = field(default_factory=dict)
+    """The first bad rows with their reasons, by their number from 1."""
     effective_sample_size: float = float("nan")
     calibration_rows: int = 0
     """`effective_sample_size`, `calibration_rows`: values for weighted intervals; NaN and 0 for
@@ -105,31 +105,35 @@ class PredictionCounts:
         A row that needs attention for any of several `targets` counts once.
         """
         bad = (frame["status"] != "ok").to_numpy()
-        if bad.any() and not self.first:
-            row = int(bad.argmax())
-            self.first_row = self.rows + row + 1
+        for row in np.flatnonzero(bad)[: _EXAMPLES - len(self.examples)].tolist():
+            number = self.rows + row + 1
             named = f" (id {frame['id'].iloc[row]})" if "id" in frame else ""  # such as a file's
-            self.first = f"row {self.first_row}{named}: {frame['reason'].iloc[row]}"
+            self.examples[number] = f"row {number}{named}: {frame['reason'].iloc[row]}"
         self.rows += len(frame)
         self.bad += int(bad.sum())
 
         def columns(name: str) -> list[pd.Series]:
-            return [frame[f"{name}_{target}" if target else name] for target in targets]
+            names = (f"{name}_{target}" if target else name for target in targets)
+            return [frame[one] for one in names if one in frame]
 
         self.clipped += _count(values > 0 for values in columns("n_clipped"))
         self.imputed += _count(values > 0 for values in columns("n_imputed"))
         self.judged += _count(values.notna() for values in columns("ood_score"))
         self.outside += _count(~bad & ~values for values in columns("in_domain"))
         self.new_elements += _count(values != "" for values in columns("unseen_elements"))
-        if "prediction_set" in frame:  # classes have no intervals
-            return
         bounds = zip(columns("upper"), columns("lower"), strict=True)
-        self.unbounded += _count((high - low).eq(float("inf")) for high, low in bounds)
+        if wide := [(high - low).eq(float("inf")) for high, low in bounds]:  # classes have none
+            self.unbounded += _count(wide)
+
+    @property
+    def first(self) -> str:
+        """The first bad row and its reason; an empty text if there is none."""
+        return next(iter(self.examples.values()), "")
 
     def error(self, message: str) -> FormulaError:
         """Return the error that the first bad row is, with a message."""
         error = FormulaError(message)
-        error.row = self.first_row
+        error.row = next(iter(self.examples), None)
         error.remedy = self.first.rpartition("; ")[2] if "; " in self.first else None
         return error
 

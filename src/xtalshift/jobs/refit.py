@@ -8,6 +8,9 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from xtalshift.benchmark.beside import fit_beside
 from xtalshift.benchmark.engine import BenchmarkRun
 from xtalshift.benchmark.run_results import Model
 from xtalshift.benchmark.worker import MODEL_FOLDER, hash_files
@@ -18,7 +21,7 @@ from xtalshift.jobs.judge import calibrate_by_proxies
 from xtalshift.jobs.run_settings import RunConfig
 from xtalshift.jsonio import Plain, parse, read_json, write_json
 from xtalshift.methods import MethodSettings
-from xtalshift.model import draw_rows, fit, save_model
+from xtalshift.model import FitRows, draw_rows, fit, save_model
 from xtalshift.model.fitting import keeps_budget
 from xtalshift.parallel import count_cores, limited_threads
 from xtalshift.progress import Progress
@@ -51,6 +54,8 @@ class Refit:
     n_calibrated: int = 0
     """`calibration`, `n_calibrated`: origin (`xtalshift.uncertainty`) and number of the scores of
     the intervals."""
+    beside: str = ""
+    """What it has learned from beside the rows of the table, see `Problem.beside`."""
     members: tuple[Plain, ...] = ()
     """Members of a stack, see `xtalshift.estimators.StackRegressor.describe_members`."""
 
@@ -107,6 +112,7 @@ def refit(
     content = [
         known, method, features, settings.threads, settings.device,
         done.summary.provenance.versions, problem.data.description.sha256,
+        *([problem.lower.description.sha256] if problem.lower is not None else []),
         imitation and imitation.key,
     ]  # fmt: skip
     key = hash_text([json.dumps(content, sort_keys=True, default=str)])
@@ -131,31 +137,52 @@ def refit(
         seed=config.seed,
         labels=None if data.classes is None else data.y,
     )
+    beside = problem.beside(method)
+    if beside and problem.lower is not None:  # a cross-fit of all rows, as of `train`
+        everything = np.arange(len(data))
+        rows = FitRows(everything, everything[:0])
     progress.say(f"Fitting {method}, which is chosen, to all {len(data):,} rows")
     checkpoint = out / f".{MODEL_FOLDER}-{key[:16]}.checkpoint"
     try:
         with limited_threads(settings.threads):
-            model = fit(
-                data,
-                method,
-                features=problem.featurizer(features),
-                transform=config.data.transform,
-                settings=settings,
-                intervals=intervals,
-                rows=rows,
-                X=problem.X.get(features),
-                seed=config.seed,
-                workers=config.threads or count_cores(),
-                minutes=config.minutes if keeps_budget(learner) else None,
-                progress=progress,
-                checkpoint=checkpoint,
+            model = (
+                fit_beside(
+                    problem,
+                    method,
+                    features,
+                    rows,
+                    settings,
+                    intervals=intervals,
+                    seed=config.seed,
+                    minutes=config.minutes if keeps_budget(learner) else None,
+                    workers=config.threads or count_cores(),
+                    progress=progress,
+                    checkpoint=checkpoint,
+                )
+                if beside
+                else fit(
+                    data,
+                    method,
+                    features=problem.featurizer(features),
+                    transform=config.data.transform,
+                    settings=settings,
+                    intervals=intervals,
+                    rows=rows,
+                    X=problem.X.get(features),
+                    seed=config.seed,
+                    workers=config.threads or count_cores(),
+                    minutes=config.minutes if keeps_budget(learner) else None,
+                    progress=progress,
+                    checkpoint=checkpoint,
+                )
             )
     except Exception as error:
         raise RefitError(f"{type(error).__name__}: {error}") from error
     if imitation is not None:
         model = calibrate_by_proxies(model, imitation, data.take(~data.bounded))
     save_model(model, folder)
-    both = learner.cross_fits  # a stack is fitted to its validation rows too
+    # a stack is fitted to its validation rows too
+    both = learner.cross_fits or (problem.lower is not None and bool(beside))
     found = Refit(
         key=key,
         files=hash_files(folder),
@@ -167,6 +194,7 @@ def refit(
         n_calibration=len(rows.calibration),
         calibration=model.calibration.origin if model.calibration else None,
         n_calibrated=len(model.calibration) if model.calibration else 0,
+        beside=beside,
         members=tuple(model.card.provenance.get("members", ())),
     )
     write_json(path, asdict(found))

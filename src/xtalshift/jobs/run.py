@@ -40,6 +40,7 @@ from xtalshift.benchmark.spec import BenchmarkData, BenchmarkSpec, BenchmarkSpli
 from xtalshift.benchmark.store import RECORDS_FILE, describe_kept
 from xtalshift.benchmark.tasks import TaskContext
 from xtalshift.benchmark.worker import MODEL_FOLDER, task_folder
+from xtalshift.data.fidelities import part_fidelities
 from xtalshift.data.readers import read_configured
 from xtalshift.data.writers import write_frame
 from xtalshift.errors import ConfigError, SplitError
@@ -110,6 +111,11 @@ def run(
         If the data, a split or the folder cannot be used. A method that fails is a record with
         status ``failed``.
     """
+    if config.fidelity.column is not None and config.candidates is not None:
+        raise ConfigError(
+            "--fidelity-col and --candidates do not go together; leave one out, and predict the "
+            "candidates with the model of the run"
+        )
     named = [features_of(name, config.data.features) for name in config.methods if name in METHODS]
     needed = filter(needs_structures, named)
     config = config.model_copy(update={"data": settle_structures(config.data, [*needed])})
@@ -174,7 +180,10 @@ def _with_family(config: RunConfig, progress: Progress) -> RunConfig:
         or not Path(config.data.dataset).is_file()
     ):
         return config
-    compositions = read_configured(config.data).materials.compositions
+    table = read_configured(config.data)
+    if config.fidelity.column is not None:
+        table = part_fidelities(table, config.fidelity.column, config.fidelity.values).high
+    compositions = table.materials.compositions
     counts, n = count_elements(compositions), len(compositions)
     family = usual_family(counts, n)
     if FAMILY in counts or family is None:
@@ -237,7 +246,14 @@ def spec_of(config: RunConfig) -> BenchmarkSpec:
     return BenchmarkSpec(
         **settings,
         title=f"{config.data.dataset}: in and out of distribution",
-        data={TABLE: BenchmarkData(**dict(config.data), flag=split.relation_flag)},
+        data={
+            TABLE: BenchmarkData(
+                **dict(config.data),
+                flag=split.relation_flag,
+                fidelity=config.fidelity,
+                targets=config.targets,
+            )
+        },
         features=(config.data.blocks,),
         splits=splits,
         methods=tuple(

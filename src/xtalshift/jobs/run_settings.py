@@ -10,7 +10,7 @@ from xtalshift.benchmark.choice_settings import ChoiceConfig
 from xtalshift.benchmark.explain_settings import ExplainConfig
 from xtalshift.benchmark.plugins import split_own
 from xtalshift.config import Settings
-from xtalshift.data.settings import DataConfig
+from xtalshift.data.settings import DataConfig, FidelityConfig
 from xtalshift.errors import ConfigError
 from xtalshift.featurize.blocks import split_blocks
 from xtalshift.jobs.judge_settings import FAST, JudgeConfig
@@ -71,6 +71,11 @@ class RunConfig(MethodSettings):
     `xtalshift.benchmark.plugins`; the dummy is always added."""
     data: DataConfig = DataConfig()
     """Settings of the table."""
+    fidelity: FidelityConfig = FidelityConfig()
+    """Rows of two fidelities: one is predicted, the other one only ever trains."""
+    targets: dict[str, str] = Field(default_factory=dict)
+    """All targets of the table with their units, if methods learn them together; see
+    `xtalshift.jobs.run_several.run_several`."""
     split: SplitConfig = SplitConfig()
     """Settings of the held-out sets."""
     intervals: IntervalConfig = IntervalConfig()

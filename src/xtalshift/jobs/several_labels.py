@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from xtalshift.data.settings import DataConfig
 from xtalshift.errors import DataError, UsageError, XtalshiftError
-from xtalshift.jobs.adapt import Adapted, Calibrated, has_column
-from xtalshift.model import FittedModel
-from xtalshift.model.several import FittedModels
+from xtalshift.jobs.adapt import Adapted, Calibrated, CalibratedClasses, has_column
+from xtalshift.model.several import AnyModel, FittedModels
 from xtalshift.progress import NO_PROGRESS, Progress
 
-T = TypeVar("T", Adapted[FittedModel], Calibrated)
+T = TypeVar("T", Adapted[Any], Calibrated | CalibratedClasses)
 
 
 @dataclass(frozen=True)
@@ -21,7 +20,7 @@ class LabelledSeveral(Generic[T]):
     """Models of several targets after the labels of a file, and what became of each."""
 
     models: FittedModels
-    """Without joint intervals if the calibration of any target is another one."""
+    """Without joint intervals if the calibration of any target that is a number is another one."""
     parts: dict[str, T]
     """The targets that the file has a column of."""
 
@@ -29,7 +28,7 @@ class LabelledSeveral(Generic[T]):
 def use_labels(
     models: FittedModels,
     labelled: DataConfig,
-    work: Callable[[FittedModel, DataConfig], T],
+    work: Callable[[AnyModel, DataConfig], T],
     progress: Progress = NO_PROGRESS,
 ) -> LabelledSeveral[T]:
     """Adapt or calibrate the model of each target that a file has a column of.
@@ -76,5 +75,5 @@ def use_labels(
         raise DataError(
             f"{labelled.dataset} has a column of none of the targets {', '.join(models.targets)}"
         )
-    same = all(changed[name].calibration is one.calibration for name, one in models.models.items())
+    same = all(changed[name].calibration is one.calibration for name, one in models.numbers.items())
     return LabelledSeveral(FittedModels(changed, models.joint_rows if same else None), parts)

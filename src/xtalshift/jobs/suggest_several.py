@@ -22,7 +22,13 @@ from xtalshift.data.formula_texts import options_for
 from xtalshift.data.materials import Materials
 from xtalshift.domain.applicability import SAME
 from xtalshift.errors import ConfigError, DataError, NotConformalizedError
-from xtalshift.metrics.pareto import Front, Goal, reference_point, upward
+from xtalshift.metrics.pareto import (
+    Front,
+    Goal,
+    reference_point,
+    refuse_class_goals,
+    upward,
+)
 from xtalshift.model.several import FittedModels, SeveralPredictions, suffixed
 from xtalshift.model.several_tables import SeveralPredictor
 from xtalshift.progress import NO_PROGRESS, Progress
@@ -148,7 +154,8 @@ def suggest_several(
 
 
 def _goals_of(models: FittedModels, request: SeveralRequest) -> tuple[str, ...]:
-    """Return the targets that count; all must have intervals."""
+    """Return the targets that count; all must be numbers with intervals."""
+    refuse_class_goals(request.goals, models.targets, tuple(models.numbers))
     names = tuple(
         name for name, goal in zip(models.targets, request.goals, strict=True) if goal != "-"
     )

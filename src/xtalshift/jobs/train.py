@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -11,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xtalshift.benchmark.plugins import own_files, registered_name, use_plugins
-from xtalshift.data.fidelities import part_fidelities
 from xtalshift.data.settings import DataConfig
 from xtalshift.errors import ConfigError, ModelFormatError, SplitError
 from xtalshift.featurize.blocks import needs_structures
@@ -23,7 +21,7 @@ from xtalshift.model import FitRows, FittedClassifier, FittedModel, draw_rows, f
 from xtalshift.model.class_fitting import held_out_classes
 from xtalshift.model.fidelities import FidelityFit, fit_fidelities
 from xtalshift.model.fitting import held_out_errors
-from xtalshift.model.inputs import Inputs, clean_rows, read_inputs, read_rows, settle_structures
+from xtalshift.model.inputs import Inputs, read_fidelities, read_inputs, settle_structures
 from xtalshift.parallel import count_cores, limited_threads
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.splits.fold_files import read_folds
@@ -42,6 +40,9 @@ class TrainedClasses:
     """`n_train`, `n_validation`: numbers of rows. A stack also trains on the validation rows."""
     scores: ClassificationScores
     """Scores on the validation rows, beside those of the shares of the training classes."""
+    inputs: Inputs
+    rows: FitRows
+    """`inputs`, `rows`: what the model was fitted to."""
 
 
 @dataclass(frozen=True)
@@ -248,8 +249,6 @@ def _mean(errors: NDArray[np.float64]) -> float:
 def train_on_fidelities(
     config: RunConfig,
     method: str,
-    column: str,
-    named: Sequence[str] = (),
     *,
     minutes: float | None = None,
     progress: Progress = NO_PROGRESS,
@@ -260,11 +259,9 @@ def train_on_fidelities(
     Parameters
     ----------
     config : RunConfig
-        As in `train`.
+        As in `train`, with its `fidelity`.
     method : str
-        Name of the method that is fitted to the lower fidelity, see `fit_fidelities`.
-    column, named
-        See `xtalshift.data.fidelities.part_fidelities`.
+        Name of the method, see `fit_fidelities`.
     minutes, progress, checkpoint
         As in `train`.
 
@@ -276,21 +273,14 @@ def train_on_fidelities(
         If there are too few rows to predict.
     """
     data = settle_data(config.data, method)
-    table = read_rows(data, progress)
-    parts = part_fidelities(table, column, named)
-    for remark in parts.remarks:
-        progress.say(remark)
-    found = []
-    for name, rows in zip(parts.names, (parts.high, parts.low), strict=True):
-        progress.say(f"{column} = {name!r}:")
-        found.append(clean_rows(rows, data, progress))
-    high, low = found
-    check_rows(len(high.data), f" of {column} = {parts.names[0]!r}")
+    read = read_fidelities(data, config.fidelity, progress)
+    high = read.high
+    check_rows(len(high.data), f" of {config.fidelity.column} = {read.names[0]!r}")
     cores = config.threads or count_cores()
     with limited_threads(cores):
         fitted = fit_fidelities(
             high.data,
-            low.data,
+            read.low,
             method,
             features=high.featurizer,
             transform=data.transform,
@@ -302,7 +292,7 @@ def train_on_fidelities(
             progress=progress,
             checkpoint=checkpoint,
         )
-    return TrainedOnFidelities(fitted, parts.names)
+    return TrainedOnFidelities(fitted, read.names)
 
 
 def _judged_classes(model: FittedClassifier, inputs: Inputs, rows: FitRows) -> TrainedClasses:
@@ -311,7 +301,7 @@ def _judged_classes(model: FittedClassifier, inputs: Inputs, rows: FitRows) -> T
     codes = inputs.data.y.astype(np.int64)
     counts = np.bincount(codes[rows.train], minlength=len(model.classes))
     scores = classification_scores(codes[held_out], shares, train_shares=counts / counts.sum())
-    return TrainedClasses(model, len(rows.train), len(held_out), scores)
+    return TrainedClasses(model, len(rows.train), len(held_out), scores, inputs, rows)
 
 
 def _rows_of(

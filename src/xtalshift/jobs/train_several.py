@@ -9,12 +9,21 @@ from pathlib import Path
 from xtalshift.data.settings import DataConfig
 from xtalshift.errors import ConfigError, XtalshiftError
 from xtalshift.jobs.run_settings import RunConfig
-from xtalshift.jobs.train import Trained, check_rows, judged, settle_data, train_inputs
+from xtalshift.jobs.train import (
+    Trained,
+    TrainedClasses,
+    check_rows,
+    judged,
+    settle_data,
+    train_inputs,
+)
+from xtalshift.methods import build_classifier
+from xtalshift.model.fitted import FittedModel
 from xtalshift.model.inputs import Inputs
 from xtalshift.model.joint_fitting import TargetFit, fit_jointly, fits_jointly
 from xtalshift.model.several import FittedModels
 from xtalshift.model.several_fitting import join_models
-from xtalshift.model.several_inputs import read_several
+from xtalshift.model.several_inputs import read_several, settings_of_kinds
 from xtalshift.parallel import count_cores, limited_threads
 from xtalshift.progress import NO_PROGRESS, Progress
 
@@ -24,7 +33,7 @@ class TrainedSeveral:
     """Models of several targets, and what `train` says of each."""
 
     models: FittedModels
-    parts: Mapping[str, Trained]
+    parts: Mapping[str, Trained | TrainedClasses]
 
 
 def train_several(
@@ -67,7 +76,11 @@ def train_several(
                 "together; leave it out, or choose another method"
             )
         return _train_jointly(config, method, inputs, settled, minutes, progress, checkpoint)
-    parts: dict[str, Trained] = {}
+    settled = settings_of_kinds(settled, {name: own.data for name, own in inputs.items()})
+    for name, own in inputs.items():
+        if own.data.classes is not None:  # refused before any fit, if it is not for classes
+            _check_method(name, method, config)
+    parts: dict[str, Trained | TrainedClasses] = {}
     for name, own in inputs.items():
         progress.say(f"Target {name}: {len(own.data):,} materials")
         try:
@@ -83,10 +96,17 @@ def train_several(
             )
         except XtalshiftError as error:
             raise type(error)(f"target {name!r}: {error}") from error
-        assert isinstance(trained, Trained), "a target that is a class was refused"
         parts[name] = trained
     fits = {name: TargetFit(one.model, one.inputs.data, one.rows) for name, one in parts.items()}
     return TrainedSeveral(join_models(fits, config.intervals, progress), parts)
+
+
+def _check_method(target: str, method: str, config: RunConfig) -> None:
+    """Raise `ConfigError` if a method cannot learn a target that is a class."""
+    try:
+        build_classifier(method, config, seed=None)
+    except XtalshiftError as error:
+        raise type(error)(f"target {target!r}: {error}") from error
 
 
 def _train_jointly(
@@ -116,7 +136,11 @@ def _train_jointly(
             progress=progress,
             checkpoint=_own(checkpoint, 0),
         )
-        parts = {name: judged(one.model, inputs[name], one.rows) for name, one in fits.items()}
+        parts = {
+            name: judged(one.model, inputs[name], one.rows)
+            for name, one in fits.items()
+            if isinstance(one.model, FittedModel)
+        }
     return TrainedSeveral(join_models(fits, config.intervals, progress), parts)
 
 

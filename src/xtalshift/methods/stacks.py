@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from xtalshift import estimators
-from xtalshift.methods.registry import METHODS, register_method
+from xtalshift.methods.registry import METHODS, build_method, register_method
 
 if TYPE_CHECKING:
     from xtalshift.estimators.adapted_stack import (
@@ -282,18 +283,57 @@ def class_corrections(settings: MethodSettings) -> list[Correction]:
     ]
 
 
-def fidelity_stack(settings: MethodSettings, seed: int | None) -> AdaptedStackRegressor:
-    """Return the stack that ``train --fidelity-col`` fits to a model of the lower fidelity."""
+def fidelity_stack(
+    settings: MethodSettings,
+    seed: int | None,
+    *,
+    method: str = "auto",
+    params: Mapping[str, Any] | None = None,
+) -> AdaptedStackRegressor:
+    """Return the stack that ``train --fidelity-col`` fits to a model of the lower fidelity.
+
+    With ``auto`` it tries all that is known to help, with another method what this method can do.
+    """
+    of_all = method == "auto"
     return estimators.AdaptedStackRegressor(
-        members=fidelity_corrections(settings),
+        members=corrections_of_all(settings)
+        if of_all
+        else corrections_of_one(method, settings, params),
         cautious=False,  # that the fidelities differ is known before
         device=settings.device,
         random_state=seed,
     )
 
 
-def fidelity_corrections(settings: MethodSettings) -> list[Correction]:
-    """Return the ways to learn a property of two fidelities that ``train --fidelity-col`` tries.
+def corrections_of_one(
+    method: str, settings: MethodSettings, params: Mapping[str, Any] | None = None
+) -> list[Correction]:
+    """Return the ways in which one method learns a property of two fidelities.
+
+    Corrections of its predictions of the lower fidelity by a line, by the method on their errors
+    (delta-learning), by the method on both fidelities with a feature that tells them apart, and the
+    method on the higher fidelity alone. A method that needs the materials themselves (the attacks
+    of CAL on compositions) is fitted to the lower fidelity only; support vectors learn its errors.
+    """
+    from xtalshift.estimators.adapted_stack import Correction
+
+    line, svr = (
+        next(one for one in corrections(settings) if one.name == name)
+        for name in ("line", "svr on errors")
+    )
+    regressor = build_method(method, settings, seed=None, params=params)
+    if regressor.needs_origin:
+        return [line, svr]
+    return [
+        line,
+        Correction(f"{method} on errors", regressor, "both", "errors"),
+        Correction(f"{method} on both", regressor, "marked", "targets", replays=True),
+        Correction(f"{method} alone", regressor, "features", "targets"),
+    ]
+
+
+def corrections_of_all(settings: MethodSettings) -> list[Correction]:
+    """Return the ways to learn a property of two fidelities that ``auto`` tries.
 
     Corrections of a model of the lower fidelity (delta-learning), trees on both with the fidelity
     as a feature, and members of ``auto`` on the higher fidelity alone.

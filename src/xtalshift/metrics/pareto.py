@@ -43,6 +43,23 @@ def read_goals(text: str, targets: Sequence[str]) -> tuple[Goal, ...]:
     return tuple(given)
 
 
+def refuse_class_goals(
+    goals: Sequence[Goal], targets: Sequence[str], numbers: Sequence[str]
+) -> None:
+    """Raise `ConfigError` if a target counts that is a class, which is neither high nor low.
+
+    Parameters
+    ----------
+    goals, targets : sequence of str
+        A goal for each target.
+    numbers : sequence of str
+        The targets that are numbers.
+    """
+    for name, goal in zip(targets, goals, strict=True):
+        if goal != "-" and name not in numbers:
+            raise ConfigError(f"{name!r} is a class, which is neither high nor low: give - for it")
+
+
 def upward(values: ArrayLike, goals: Sequence[Goal]) -> FloatArray:
     """Return those columns that count, with the sign that makes high values good.
 

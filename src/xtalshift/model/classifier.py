@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from xtalshift.data.materials import Materials
 from xtalshift.domain.applicability import BETWEEN, ApplicabilityDomain
 from xtalshift.estimators.class_predictors import ClassPredictor
-from xtalshift.featurize import CompositionFeatures
+from xtalshift.featurize import CompositionFeatures, Features
 from xtalshift.metrics.classification import log_losses
 from xtalshift.model.card import ModelCard
 from xtalshift.model.class_predictions import ClassPredictions, predicted_class_columns
@@ -166,20 +167,41 @@ class FittedClassifier(MaterialModel):
             If the number of extra columns is not that of the model.
         """
         materials = self.read(X, extra)
-        features = self.featurize(materials)
+        return self.predict_featurized(
+            materials,
+            self.featurize(materials),
+            level=level,
+            shift=shift,
+            class_ratios=class_ratios,
+            explain=explain,
+        )
+
+    def predict_featurized(
+        self,
+        materials: Materials,
+        features: Features,
+        *,
+        level: float = LEVEL,
+        shift: ShiftWeights | None = None,
+        class_ratios: ArrayLike | None = None,
+        explain: bool = False,
+    ) -> ClassPredictions:
+        """Predict materials whose features are known, as `featurize` returns them; see `predict`.
+
+        The features do not change.
+        """
+        reasons = features.reasons.copy()
         found = ClassPredictions.empty(
             materials.formulas,
             self.classes,
-            features.reasons,
+            reasons,
             explain=explain,
             crystals=self._knows_crystals,
         )
-        good = np.flatnonzero(features.reasons == "")
+        good = np.flatnonzero(reasons == "")
         if not good.size:
             return found
-        rows, known = features.values[good], materials.take(good)
-        found.n_clipped[good] = self.classifier.n_clipped(rows)
-        found.n_imputed[good] = self.featurizer.count_imputed(known.compositions)
+        rows, known = self._take_good(found, good, materials, features)
         raw = self.classifier.predict_proba(rows)
         found.probabilities[good] = self._calibrated(raw)
         if class_ratios is not None:

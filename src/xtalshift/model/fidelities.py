@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from xtalshift._version import __version__
 from xtalshift.data.clean import clean_table
 from xtalshift.data.dataset import Dataset
+from xtalshift.domain.applicability import ApplicabilityDomain
 from xtalshift.errors import ConfigError
 from xtalshift.featurize import CompositionFeatures
-from xtalshift.methods import MethodSettings
+from xtalshift.methods import METHODS, MethodSettings
 from xtalshift.methods.stacks import fidelity_stack
 from xtalshift.model.fitted import FittedModel
 from xtalshift.model.fitting import FitRows, find_domain, fit
@@ -51,7 +55,9 @@ def fit_fidelities(
     features: str | CompositionFeatures | None = None,
     transform: str = "none",
     settings: MethodSettings | None = None,
+    params: Mapping[str, Any] | None = None,
     intervals: IntervalConfig | None = None,
+    domain: ApplicabilityDomain | bool = True,
     seed: int = 0,
     workers: int = 1,
     minutes: float | None = None,
@@ -61,11 +67,11 @@ def fit_fidelities(
     """Fit a model that predicts the targets of `high`, with what `low` knows.
 
     A method is fitted to the lower fidelity. Its predictions are corrected by the values of the
-    higher one (delta-learning), trees are fitted to both with the fidelity as a feature, and others
-    to the higher one alone; a cross-fit of the higher fidelity weighs them, see
-    `xtalshift.estimators.AdaptedStackRegressor`. A material with both values gives the higher one
-    only: nothing of a material that is held out is learned from, so that the errors are those of
-    materials of which neither value is known.
+    higher one (delta-learning), the method is fitted to both with the fidelity as a feature, and
+    to the higher one alone (with ``auto`` trees, support vectors and others are tried for each). A
+    cross-fit of the higher fidelity weighs them, see `xtalshift.estimators.AdaptedStackRegressor`.
+    A material with both values gives the higher one only: nothing of a material that is held out
+    is learned from, so that the errors are those of materials of which neither value is known.
 
     Parameters
     ----------
@@ -73,8 +79,9 @@ def fit_fidelities(
         Materials with targets of the two fidelities, in the same unit. Those that have not been
         cleaned are cleaned first, as in `fit`.
     method : str
-        Name of the method that is fitted to the lower fidelity.
-    features, transform, settings, intervals, seed, workers, minutes, progress, checkpoint
+        Name of the method.
+    features, transform, settings, params, intervals, domain, seed, workers, minutes, progress,
+    checkpoint
         As in `fit`. Intervals are those of the cross-fit of the higher fidelity, unless
         ``intervals.method`` is ``none``.
 
@@ -89,40 +96,51 @@ def fit_fidelities(
     DataError
         As `fit`.
     ConfigError
-        As `fit`, and if the targets are classes.
+        As `fit`, and if the targets are classes or some are bounds.
     """
     if high.classes is not None or low.classes is not None:
         raise ConfigError("values of two fidelities are numbers, and these targets are classes")
     high, low = (data if data.intake else clean_table(data) for data in (high, low))
+    if high.bounded.any() or low.bounded.any():
+        raise ConfigError(
+            "values of two fidelities are compared with each other, and a bound is none: leave out "
+            "--bounds use, or train on one fidelity"
+        )
     shared = np.isin(low.groups.astype(str), high.groups.astype(str))
     apart = low.take(np.flatnonzero(~shared))
     n_shared = int(shared.sum())
     options = {
-        "features": features, "transform": transform, "settings": settings, "seed": seed,
-        "workers": workers, "minutes": minutes, "progress": progress, "checkpoint": checkpoint,
+        "features": features, "transform": transform, "settings": settings, "params": params,
+        "seed": seed, "workers": workers, "minutes": minutes, "progress": progress,
+        "checkpoint": checkpoint,
     }  # fmt: skip
+    if METHODS[method].family == "constant":  # one of the values that are predicted
+        model = fit(high, method, intervals=intervals, domain=domain, **options)  # type: ignore[arg-type]
+        return FidelityFit(model, len(high), 0, n_shared)
     if len(apart) < FEWEST or np.ptp(apart.y) == 0:
         progress.say(
             f"warning: the lower fidelity is not used: {len(apart):,} of its materials have no "
             f"value of the higher one, and at least {FEWEST} that differ are needed"
         )
-        model = fit(high, method, intervals=intervals, **options)  # type: ignore[arg-type]
+        model = fit(high, method, intervals=intervals, domain=domain, **options)  # type: ignore[arg-type]
         return FidelityFit(model, len(high), 0, n_shared)
     if n_shared:
         progress.say(
             f"{n_shared:,} materials have both fidelities: of the lower one, they are left out"
         )
     aside = IntervalConfig(method="none")
-    start = fit(apart, method, intervals=aside, **options)  # type: ignore[arg-type]
+    start = fit(apart, method, intervals=aside, domain=domain is True, **options)  # type: ignore[arg-type]
     X = start.features_of(high.materials)
     regressor, calibration, said = adapt_by_stack(
-        start, high, X, apart, settings=settings, make_stack=fidelity_stack, seed=seed,
+        start, high, X, apart, settings=settings,
+        make_stack=partial(fidelity_stack, method=method, params=params), seed=seed,
         progress=progress,
     )  # fmt: skip
-    domain, learned = start.domain, {"data": asdict(high.description)}
-    if regressor is start.regressor:
+    learned = {"data": asdict(high.description)}
+    if said["cross_fit"]["kept"]:
         learned = {"data": asdict(apart.description)}
-    else:
+        domain = start.domain or domain
+    elif domain is True:
         # what is near to a material of the lower fidelity alone may still be far from any measured
         rows = np.arange(len(high))
         domain = find_domain(high, X, FitRows(rows, rows), start.feature_names, seed)
@@ -145,7 +163,9 @@ def fit_fidelities(
         provenance=provenance,
     )
     return FidelityFit(
-        replace(start, regressor=regressor, calibration=calibration, domain=domain, card=card),
+        replace(
+            start, regressor=regressor, calibration=calibration, domain=domain or None, card=card
+        ),
         len(high),
         len(apart),
         n_shared,

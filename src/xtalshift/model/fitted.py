@@ -225,11 +225,7 @@ class FittedModel(MaterialModel):
         good = np.flatnonzero(reasons == "")
         if not good.size:
             return found
-        rows, known = features.values, materials
-        if len(good) < len(reasons):  # else they would only be copied
-            rows, known = rows[good], known.take(good)
-        found.n_clipped[good] = self.regressor.n_clipped(rows)
-        found.n_imputed[good] = self.featurizer.count_imputed(known.compositions)
+        rows, known = self._take_good(found, good, materials, features)
         calibration, distribution = self.calibration, None
         forecast = score_rows(
             self.regressor, rows, "absolute" if calibration is None else calibration.kind

@@ -28,6 +28,7 @@ from xtalshift.domain.known_crystals import KnownCrystals
 from xtalshift.errors import ConfigError, SplitError
 from xtalshift.estimators.base import MIN_ROWS_TO_SPLIT, Learner, Regressor, keep_classes
 from xtalshift.estimators.baselines import ConstantRegressor, LightGBMRegressor
+from xtalshift.estimators.predictors import Predictor
 from xtalshift.estimators.scikit import Estimator, as_regressor
 from xtalshift.featurize import CompositionFeatures, CompositionFeaturizer, CompositionSource
 from xtalshift.featurize.blocks import with_structures
@@ -540,6 +541,39 @@ def calibration_rows(
     return how, used, exact
 
 
+def held_out_calibration(
+    model: FittedModel, data: Dataset, X: FloatArray, rows: Rows
+) -> Calibration | None:
+    """Return the calibration of a model on rows that it has not seen; None if they are too few.
+
+    Parameters
+    ----------
+    model : FittedModel
+        Fitted to other rows.
+    data, X : Dataset, ndarray of float64, shape (n, d)
+        A clean data set with its features.
+    rows : ndarray of int64
+        Rows for the calibration, all with a value.
+    """
+    if len(rows) < MIN_CALIBRATION:
+        return None
+    return for_one_measurement(_score(model.regressor, model.scale, data, X, rows), data)
+
+
+def _score(
+    regressor: Predictor, scale: TargetTransform, data: Dataset, X: FloatArray, rows: Rows
+) -> Calibration:
+    """Return the conformity scores of rows that a regressor has not seen."""
+    found = calibrate_regressor(
+        regressor,
+        X[rows],
+        scale.forward(data.y[rows], data.row_numbers[rows]),
+        families=data.materials.families[rows],
+        noise=_part(scaled_noise(data, scale, rows), rows),
+    )
+    return replace(found, formulas=data.groups[rows])
+
+
 def _calibrate(
     regressor: Regressor,
     data: Dataset,
@@ -565,12 +599,12 @@ def _calibrate(
             "needed"
         )
         return None
+    if how == "held-out":
+        return _score(regressor, scale, data, X, used)
     groups, noise = data.groups[used], _part(scaled_noise(data, scale, used), used)
     z, families = scale.forward(data.y[used], data.row_numbers[used]), data.materials.families[used]
     z = np.where(exact, z, settled[used])  # bounded rows have no score, but train the others
     named = partial(replace, formulas=groups[exact])
-    if how == "held-out":
-        return named(calibrate_regressor(regressor, X[used], z, families=families, noise=noise))
     if own is not None:
         scored = Scored("normalised", own.center, spread=own.std)
         parts = [(np.arange(len(used)), scored)]

@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from xtalshift.data import Dataset, TargetTransform, clean_table, list_datasets
 from xtalshift.data.catalog import get_entry
 from xtalshift.data.classes import check_classes
+from xtalshift.data.fidelities import part_fidelities
 from xtalshift.data.formula_texts import GIVE_STRUCTURES, find_formulas, name_structures
 from xtalshift.data.intake import Example, Finding, advise_on_range
 from xtalshift.data.readers import read_configured, takes_replicates
-from xtalshift.data.settings import DataConfig
+from xtalshift.data.settings import DataConfig, FidelityConfig
 from xtalshift.data.sources import open_source
 from xtalshift.errors import ConfigError, DataError, FormulaError
 from xtalshift.featurize import CompositionFeatures, CompositionFeaturizer, Features
@@ -27,6 +28,8 @@ from xtalshift.featurize.pretrained import count_overlap
 from xtalshift.progress import NO_PROGRESS, Progress
 
 Config = TypeVar("Config", bound=DataConfig)
+_OF_NUMBERS = {"transform": "none", "bounds": "drop", "unit": ""}
+"""Settings that classes cannot have, with their usual values."""
 _SHOWN = 8
 """Classes that are named with their numbers of rows."""
 
@@ -155,8 +158,70 @@ def read_rows(
             f"({', '.join(table.classes[:_SHOWN])}), and this command works with numbers only; "
             "give --task regression (or --set data.task=regression) if they are numbers"
         )
+    if table.classes is not None:
+        _refuse_of_numbers(settings)
     check_scale(table, settings.transform)
     return table
+
+
+def without_scale(settings: Config) -> Config:
+    """Return settings without what only numbers have: transform, bounds and unit."""
+    return settings.model_copy(update=_OF_NUMBERS)
+
+
+def _refuse_of_numbers(settings: DataConfig) -> None:
+    """Raise `ConfigError` for settings of numbers, where the target is a class."""
+    for name, usual in _OF_NUMBERS.items():
+        if (given := getattr(settings, name)) != usual:
+            raise ConfigError(
+                f"--{name} {given} is about numbers, and {settings.target or 'the target'} is a "
+                "class; leave it out, or give --task regression"
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class FidelityInputs:
+    """Clean rows of two fidelities of one table, see `xtalshift.data.fidelities.Fidelities`."""
+
+    high: Inputs
+    low: Dataset
+    names: tuple[str, str]
+    """What the column says of the rows that are predicted, and of the others."""
+
+
+def read_fidelities(
+    settings: DataConfig,
+    fidelity: FidelityConfig,
+    progress: Progress = NO_PROGRESS,
+    *,
+    flag: str | None = None,
+) -> FidelityInputs:
+    """Read and clean the rows of two fidelities; other arguments and errors as in `read_inputs`.
+
+    Parameters
+    ----------
+    fidelity : FidelityConfig
+        The column, and which rows are predicted.
+
+    Raises
+    ------
+    ConfigError
+        If bounds are to be used.
+    """
+    if settings.bounds == "use":
+        raise ConfigError(
+            "--bounds use and --fidelity-col do not go together: values of two fidelities are "
+            "compared with each other, and a bound is none; leave one out"
+        )
+    table = read_rows(settings, progress)
+    parts = part_fidelities(table, str(fidelity.column), fidelity.values)
+    for remark in parts.remarks:
+        progress.say(remark)
+    progress.say(f"{fidelity.column} = {parts.names[0]!r}:")
+    rows = parts.high if flag is None else _spread_flag(parts.high, flag)
+    high = clean_rows(rows, settings, progress)
+    progress.say(f"{fidelity.column} = {parts.names[1]!r}:")
+    return FidelityInputs(high, clean_rows(parts.low, settings, progress).data, parts.names)
 
 
 def check_scale(table: Dataset, transform: str) -> None:

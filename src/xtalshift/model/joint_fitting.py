@@ -15,6 +15,7 @@ from xtalshift.data.dataset import Dataset
 from xtalshift.errors import ConfigError
 from xtalshift.estimators.scikit import Estimator
 from xtalshift.methods import METHODS, MethodSettings, build_method
+from xtalshift.model.classifier import FittedClassifier
 from xtalshift.model.fitted import FittedModel
 from xtalshift.model.fitting import FitRows, draw_rows, find_domain, make_card, target_scale
 from xtalshift.model.inputs import Inputs
@@ -40,7 +41,7 @@ IntArray = NDArray[np.int64]
 class TargetFit:
     """The model of a target, and what it was fitted to."""
 
-    model: FittedModel
+    model: FittedModel | FittedClassifier
     data: Dataset
     """Clean."""
     rows: FitRows
@@ -87,6 +88,7 @@ def fit_jointly(
     params: Mapping[str, Any] | None = None,
     intervals: IntervalConfig | None = None,
     validation_share: float = 0.1,
+    validation: NDArray[np.object_] | None = None,
     seed: int = 0,
     progress: Progress = NO_PROGRESS,
     checkpoint: Path | None = None,
@@ -108,14 +110,22 @@ def fit_jointly(
         As in `xtalshift.fit`.
     validation_share : float
         Share of the rows for model selection.
+    validation : ndarray of str, optional
+        Reduced formulas of these rows, in place of a draw.
 
     Raises
     ------
     ConfigError
-        If rows have weights, uncertainties or bounds: the network counts all values the same.
+        If a target is a class, or rows have weights, uncertainties or bounds: the network counts
+        all values the same.
     """
     for name, one in inputs.items():
         data = one.data
+        if data.classes is not None:
+            raise ConfigError(
+                f"{name} is a class, and {method!r} learns numbers together; leave it out, or "
+                "choose a method that is fitted to each target alone"
+            )
         if data.weights is not None or data.noise is not None or data.bounded.any():
             raise ConfigError(
                 f"{name}: method {method!r} counts all known values the same; leave out weights, "
@@ -127,9 +137,13 @@ def fit_jointly(
     )
     scales = {name: target_scale(regressor, transforms[name]) for name in inputs}
     rows_of = _join(inputs, [scales[name].forward for name in inputs])
-    rows = draw_rows(
-        rows_of.groups, intervals=intervals, validation_share=validation_share, seed=seed
-    )
+    if validation is None:
+        rows = draw_rows(
+            rows_of.groups, intervals=intervals, validation_share=validation_share, seed=seed
+        )
+    else:
+        chosen = np.isin(rows_of.groups.astype(str), validation.astype(str))
+        rows = FitRows(np.flatnonzero(~chosen), np.flatnonzero(chosen))
     X, Y = rows_of.X, rows_of.Y
     regressor.fit(
         X[rows.train], Y[rows.train], groups=rows_of.groups[rows.train],

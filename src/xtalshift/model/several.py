@@ -6,13 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from xtalshift.data.materials import Materials
-from xtalshift.errors import DataError
+from xtalshift.errors import ConfigError, DataError
+from xtalshift.model.class_predictions import ClassPredictions
+from xtalshift.model.classifier import FittedClassifier
 from xtalshift.model.fitted import FittedModel
 from xtalshift.model.material_model import Inputs
 from xtalshift.model.predicted_rows import PredictedTable
@@ -23,6 +25,7 @@ from xtalshift.uncertainty.settings import LEVEL
 
 if TYPE_CHECKING:
     from xtalshift.featurize import Features
+    from xtalshift.model.explaining.record import Explanation
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -30,6 +33,8 @@ IntArray = NDArray[np.int64]
 COMMON = ("status", "reason")
 """Columns that a row has once; all others it has for each target."""
 JOINT_COLUMNS = ("joint_lower", "joint_upper")
+AnyModel: TypeAlias = FittedModel | FittedClassifier
+AnyPredictions: TypeAlias = Predictions | ClassPredictions
 _UNBOUNDED = 1 - 1e-9
 """Level at which no number of calibration rows that fits into memory gives a finite bound."""
 
@@ -45,14 +50,14 @@ class SeveralPredictions(PredictedTable):
 
     Attributes
     ----------
-    parts : mapping of str to Predictions
+    parts : mapping of str to Predictions or ClassPredictions
         The predictions of each target, in order.
     joint : mapping of str to pair of ndarray of float64, shapes (n,)
-        Intervals that hold the values of all targets at once at the level that was asked for;
-        infinite if there are too few calibration rows. Empty for models without.
+        Intervals that hold the values of all targets that are numbers at once at the level that was
+        asked for; infinite if there are too few calibration rows. Empty for models without.
     """
 
-    parts: Mapping[str, Predictions]
+    parts: Mapping[str, AnyPredictions]
     joint: Mapping[str, tuple[FloatArray, FloatArray]] = field(default_factory=dict)
 
     def __repr__(self) -> str:
@@ -71,8 +76,8 @@ class SeveralPredictions(PredictedTable):
         cells = (column[:SHOWN_ROWS].tolist() for column in columns)
         return html_table(repr(self)[1:-1], head, zip(*cells, strict=True))
 
-    def __getitem__(self, target: str) -> Predictions:
-        """Return the predictions of one target."""
+    def __getitem__(self, target: str) -> Any:
+        """Return the predictions of one target, `Predictions` or `ClassPredictions`."""
         return self.parts[target]
 
     @property
@@ -111,11 +116,12 @@ class FittedModels:
 
     Attributes
     ----------
-    models : mapping of str to FittedModel
+    models : mapping of str to FittedModel or FittedClassifier
         By the name of the target, in order; all take the same extra feature columns.
     joint_rows : ndarray of int64, shape (n, t), or None
-        The calibration rows on which all targets are known: their places in the calibration of
-        each model. None if intervals of all targets at once cannot be calibrated.
+        The calibration rows on which all t targets that are numbers are known: their places in the
+        calibration of each of these models. None if intervals of all of them at once cannot be
+        calibrated.
 
     Raises
     ------
@@ -133,7 +139,7 @@ class FittedModels:
     (1,)
     """
 
-    models: Mapping[str, FittedModel]
+    models: Mapping[str, AnyModel]
     joint_rows: IntArray | None = None
 
     def __post_init__(self) -> None:
@@ -148,7 +154,7 @@ class FittedModels:
                     f", that of {self.targets[0]!r} takes {list(wanted)}: train them together"
                 )
         if self.joint_rows is not None:
-            _check_places(self.joint_rows, self.models)
+            _check_places(self.joint_rows, self.numbers)
 
     def __repr__(self) -> str:
         """Return what it is in one line."""
@@ -156,9 +162,14 @@ class FittedModels:
         joint = "no joint intervals" if self.joint is None else f"joint: {len(self.joint):,} rows"
         return f"<FittedModels: {'; '.join(parts)}; {joint}>"
 
-    def __getitem__(self, target: str) -> FittedModel:
-        """Return the model of one target."""
+    def __getitem__(self, target: str) -> Any:
+        """Return the model of one target, a `FittedModel` or a `FittedClassifier`."""
         return self.models[target]
+
+    @cached_property
+    def numbers(self) -> dict[str, FittedModel]:
+        """The models of the targets that are numbers, in order."""
+        return {name: one for name, one in self.models.items() if isinstance(one, FittedModel)}
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -166,7 +177,7 @@ class FittedModels:
         return tuple(self.models)
 
     @property
-    def first(self) -> FittedModel:
+    def first(self) -> AnyModel:
         """The model of the first target, which reads materials as all of them do."""
         return next(iter(self.models.values()))
 
@@ -176,7 +187,7 @@ class FittedModels:
         if self.joint_rows is None:
             return None
         columns = []
-        for model, places in zip(self.models.values(), self.joint_rows.T, strict=True):
+        for model, places in zip(self.numbers.values(), self.joint_rows.T, strict=True):
             assert model.calibration is not None
             columns.append(model.calibration.scores[places])
         return JointScores(np.stack(columns, axis=1))
@@ -190,7 +201,7 @@ class FittedModels:
             return {}
         found = {}
         bounds = self.joint.bounds(level).tolist()
-        for (name, model), bound in zip(self.models.items(), bounds, strict=True):
+        for (name, model), bound in zip(self.numbers.items(), bounds, strict=True):
             assert model.calibration is not None
             scores = model.calibration.law.scores
             below = int(np.searchsorted(scores, bound, side="right"))
@@ -200,11 +211,11 @@ class FittedModels:
     @property
     def predicted_columns(self) -> tuple[str, ...]:
         """Columns that its predictions add to a table, without explanations."""
-        joint = () if self.joint is None else JOINT_COLUMNS
+        joint = dict.fromkeys(() if self.joint is None else self.numbers, JOINT_COLUMNS)
         own = (
             suffixed(column, name)
             for name, model in self.models.items()
-            for column in (*model.predicted_columns, *joint)
+            for column in (*model.predicted_columns, *joint.get(name, ()))
             if column not in COMMON
         )
         return (*own, *COMMON)
@@ -240,7 +251,7 @@ class FittedModels:
             As in `FittedModel.predict`.
         by_family : bool
             Whether each chemical family is calibrated separately; then there are no joint
-            intervals.
+            intervals. For numbers only.
 
         Returns
         -------
@@ -250,10 +261,15 @@ class FittedModels:
         ------
         DataError
             As `FittedModel.predict`.
+        ConfigError
+            If `by_family` is given and a target is a class.
         """
+        if by_family and len(self.numbers) < len(self.models):
+            raise ConfigError("intervals by family are for numbers, and a target is a class")
         materials = self.read(X, extra)
         features: dict[object, Features] = {}
-        parts, joint = {}, {}
+        parts: dict[str, AnyPredictions] = {}
+        joint = {}
         levels = {} if by_family else self.joint_levels(level)
         for name, model in self.models.items():
             made = model.featurizer
@@ -261,13 +277,21 @@ class FittedModels:
             key = (made.blocks, made.impute_nan, made.hydrates, made.amounts, encoder)
             if key not in features:
                 features[key] = model.featurize(materials)
-            part = model.predict_featurized(
-                materials, features[key], level=level, by_family=by_family, explain=explain
-            )
+            how: dict[str, Any] = {"level": level, "explain": explain}
+            if isinstance(model, FittedClassifier):
+                parts[name] = model.predict_featurized(materials, features[key], **how)
+                continue
+            part = model.predict_featurized(materials, features[key], by_family=by_family, **how)
             parts[name] = part
             if name in levels:
                 joint[name] = _interval(part, levels[name])
         return SeveralPredictions(parts, joint)
+
+    def explain(
+        self, X: Inputs, extra: ArrayLike | None = None, **options: Any
+    ) -> dict[str, list[Explanation]]:
+        """Explain the predictions of each target, see `FittedModel.explain`."""
+        return {name: one.explain(X, extra, **options) for name, one in self.models.items()}
 
     def save(self, folder: Path | str) -> Path:
         """Write the models to a folder, see `xtalshift.model.several_folder.save_models`."""

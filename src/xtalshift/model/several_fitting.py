@@ -12,15 +12,16 @@ from xtalshift.data.clean import clean_table
 from xtalshift.data.dataset import Dataset
 from xtalshift.data.several import check_same_table
 from xtalshift.errors import ConfigError, FormulaError
-from xtalshift.estimators.base import Regressor
+from xtalshift.estimators.base import Learner, Regressor
 from xtalshift.estimators.scikit import Estimator
 from xtalshift.featurize import CompositionFeatures, Features
-from xtalshift.methods import MethodSettings, build_method
+from xtalshift.methods import MethodSettings, build_classifier, build_method
+from xtalshift.model.fitted import FittedModel
 from xtalshift.model.fitting import calibration_rows, draw_rows, fit, settle_features
 from xtalshift.model.inputs import Inputs
 from xtalshift.model.joint_fitting import TargetFit, fit_jointly, fits_jointly, row_keys
 from xtalshift.model.several import FittedModels
-from xtalshift.model.several_inputs import features_once, refuse_classes
+from xtalshift.model.several_inputs import features_once
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.uncertainty.settings import IntervalConfig
 
@@ -56,7 +57,8 @@ def fit_several(
     method, features, settings, params, intervals, seed, workers, minutes, progress
         As in `xtalshift.fit`; `minutes` are for each target.
     transform : str or mapping of str to str
-        Change of scale of all targets, or of each; see `xtalshift.data.TargetTransform`.
+        Change of scale of all targets that are numbers, or of each; see
+        `xtalshift.data.TargetTransform`.
 
     Returns
     -------
@@ -79,8 +81,6 @@ def fit_several(
         name: table if table.intake is not None else clean_table(table)
         for name, table in data.items()
     }
-    for name, table in clean.items():
-        refuse_classes(name, table)
     check_same_table(clean)
     first = next(iter(clean.values()))
     features = settle_features(first, method, features)
@@ -100,19 +100,24 @@ def fit_several(
             progress=progress,
         )
         return join_models(fits, intervals, progress)
-    cross_fits = (
-        isinstance(method, str)
-        and build_method(method, settings or MethodSettings(), seed=None, params=params).cross_fits
-    ) or (isinstance(method, Regressor) and method.cross_fits)
+    # first of all, so that a method that is not for classes is refused before any fit
+    cross = {name: _cross_fits(method, one, settings, params) for name, one in clean.items()}
     fits = {}
     for name, table in clean.items():
         progress.say(f"Target {name}")
-        rows = draw_rows(table.groups, intervals=intervals, cross_fits=cross_fits, seed=seed)
+        rows = draw_rows(
+            table.groups,
+            intervals=intervals,
+            cross_fits=cross[name],
+            seed=seed,
+            labels=None if table.classes is None else table.y,
+        )
+        own = isinstance(transform, str) and table.classes is not None
         model = fit(
             table,
             method,
             features=features,
-            transform=_transform_of(transform, name),
+            transform="none" if own else _transform_of(transform, name),
             settings=settings,
             params=params,
             intervals=intervals,
@@ -125,6 +130,19 @@ def fit_several(
         )
         fits[name] = TargetFit(model, table, rows)
     return join_models(fits, intervals, progress)
+
+
+def _cross_fits(
+    method: str | Estimator,
+    table: Dataset,
+    settings: MethodSettings | None,
+    params: Mapping[str, Any] | None,
+) -> bool:
+    """Return whether a method predicts rows by fits to other rows itself."""
+    if isinstance(method, str):
+        build = build_method if table.classes is None else build_classifier
+        return build(method, settings or MethodSettings(), seed=None, params=params).cross_fits
+    return isinstance(method, Learner) and method.cross_fits
 
 
 def _transform_of(given: str | Mapping[str, str], target: str) -> str:
@@ -146,7 +164,7 @@ def _matrix(features: Features, table: Dataset) -> NDArray[np.float64]:
 def join_models(
     fits: Mapping[str, TargetFit], intervals: IntervalConfig, progress: Progress = NO_PROGRESS
 ) -> FittedModels:
-    """Return the models of several targets with the rows that calibrate all of them.
+    """Return the models of several targets with the rows that calibrate all that are numbers.
 
     Parameters
     ----------
@@ -158,8 +176,12 @@ def join_models(
         Told why there are no joint intervals, if there are none.
     """
     models = {name: one.model for name, one in fits.items()}
-    places = [_places(one, intervals) for one in fits.values()]
-    if len(fits) < 2 or any(found is None for found in places):  # noqa: PLR2004 - several
+    places = [
+        _places(one.model, one, intervals)
+        for one in fits.values()
+        if isinstance(one.model, FittedModel)
+    ]
+    if len(places) < 2 or any(found is None for found in places):  # noqa: PLR2004 - several
         return FittedModels(models)
     known = [found for found in places if found is not None]
     shared = sorted(set(known[0]).intersection(*known[1:]), key=known[0].__getitem__)
@@ -173,12 +195,14 @@ def join_models(
     return FittedModels(models, np.array(rows, dtype=np.int64))
 
 
-def _places(one: TargetFit, intervals: IntervalConfig) -> dict[object, int] | None:
+def _places(
+    model: FittedModel, one: TargetFit, intervals: IntervalConfig
+) -> dict[object, int] | None:
     """Return where each calibration row of a model is in its calibration; None without one.
 
     Uncertain targets have no joint intervals: their intervals are not those of the scores.
     """
-    calibration, regressor = one.model.calibration, one.model.regressor
+    calibration, regressor = model.calibration, model.regressor
     if calibration is None or calibration.noise is not None:
         return None
     assert isinstance(regressor, Regressor)

@@ -112,8 +112,8 @@ def save_models(models: FittedModels, folder: Path) -> Path:
     """
     check_models_folder(folder)
     for model in models.models.values():
-        if model.regressor.unsaved:
-            raise ModelFormatError(model.regressor.unsaved)
+        if model.learned.unsaved:
+            raise ModelFormatError(model.learned.unsaved)
     place = Path(os.path.realpath(folder))
     with explained(place):
         place.mkdir(parents=True, exist_ok=True)

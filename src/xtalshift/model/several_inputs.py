@@ -12,11 +12,13 @@ from xtalshift.data.several import read_settings
 from xtalshift.errors import ConfigError
 from xtalshift.featurize import CompositionFeatures, Features
 from xtalshift.model.inputs import (
+    Config,
     Inputs,
     check_scale,
     featurizer_of,
     join_inputs,
     only_clean,
+    without_scale,
 )
 from xtalshift.progress import NO_PROGRESS, Progress
 
@@ -43,8 +45,8 @@ def read_several(
     tables, holes = read_settings(settings, progress)
     for hole in holes:
         progress.say(f"  {hole.describe()}")
+    settings = settings_of_kinds(settings, tables)
     for name, one in settings.items():
-        refuse_classes(name, tables[name])
         check_scale(tables[name], one.transform)
     cleaned = {name: only_clean(tables[name], one) for name, one in settings.items()}
     featurizer = featurizer_of(first)
@@ -56,13 +58,33 @@ def read_several(
     return found
 
 
-def refuse_classes(name: str, table: Dataset) -> None:
-    """Raise `ConfigError` if a target is a class: models of several are of numbers."""
-    if table.classes is not None:
-        raise ConfigError(
-            f"target {name!r} is a class ({', '.join(table.classes[:5])}), and several targets "
-            "must be numbers: train it by a command of its own, or give --task regression"
-        )
+def settings_of_kinds(
+    settings: Mapping[str, Config], tables: Mapping[str, Dataset]
+) -> dict[str, Config]:
+    """Return the settings of each target, those of classes without what only numbers have.
+
+    Parameters
+    ----------
+    settings : mapping of str to DataConfig
+        As in `read_several`; transform and bounds are those of all targets that are numbers.
+    tables : mapping of str to Dataset
+        What was read.
+
+    Raises
+    ------
+    ConfigError
+        If a target that is a class has a unit.
+    """
+    found = {}
+    for name, one in settings.items():
+        of_classes = tables[name].classes is not None
+        if of_classes and one.unit:
+            raise ConfigError(
+                f"--unit {one.unit} is for {name!r}, which is a class; name those of the others: "
+                f"--unit TARGET=UNIT"
+            )
+        found[name] = without_scale(one) if of_classes else one
+    return found
 
 
 def features_once(

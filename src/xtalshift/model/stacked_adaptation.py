@@ -109,7 +109,7 @@ def adapt_by_stack(
     center = model.regressor.predict(X[told]) if own is None else own.center
     said = {
         "members": stack.describe_members(),
-        "cross_fit": asdict(judge(model, labels, X, told, center, kept=own is None)),
+        "cross_fit": asdict(judge(model, labels, X, told, center, kept=not stack.members_)),
         "n_source": 0 if source is None else len(source),
         **_error_alone(model, labels, told, stack),
     }

@@ -44,7 +44,7 @@ from xtalshift.screening.top import (
 
 if TYPE_CHECKING:
     from xtalshift.chem.plausibility import Plausibility
-    from xtalshift.model import FittedModel
+    from xtalshift.model import FittedClassifier, FittedModel
     from xtalshift.model.several_tables import SeveralPredictor
     from xtalshift.model.table_predictor import TablePredictor
 
@@ -80,7 +80,8 @@ class ModelInfo:
     said: tuple[str, ...]
     """Columns that only the best rows have: the nearest, and of the model of energies."""
     targets: tuple[str, ...] = ()
-    """Names of the targets, if there are several."""
+    numbers: tuple[str, ...] = ()
+    """`targets`, `numbers`: names of the targets, if there are several; those that are numbers."""
 
 
 @dataclass(frozen=True)
@@ -200,7 +201,7 @@ class Screener:
 
         self.settings = settings
         self.predictor: TablePredictor | SeveralPredictor
-        self._models: dict[str, FittedModel]
+        self._models: dict[str, FittedModel | FittedClassifier]
         how: Any = {"level": settings.level, "intervals": settings.intervals, "reading": settings}
         if holds_several(sources.model):
             several = load_models(sources.model, device=settings.device)
@@ -233,7 +234,7 @@ class Screener:
         from xtalshift.model import FittedModel
 
         models = list(self._models.values())
-        model = models[0]
+        model, several = models[0], tuple(filter(None, self._models))
         said = (NEAREST,) if model.domain is not None and len(models) == 1 else ()
         if self._stability is not None:
             from xtalshift.model.stability import STABILITY_KINDS
@@ -246,9 +247,10 @@ class Screener:
             all(one.calibration is not None for one in models),
             all(one.domain is not None for one in models),
             isinstance(model, FittedModel) and model.one_width,
-            None if isinstance(model, FittedModel) else model.classes,
+            None if isinstance(model, FittedModel) or several else model.classes,
             said,
-            tuple(filter(None, self._models)),
+            several,
+            tuple(name for name in several if isinstance(self._models[name], FittedModel)),
         )
 
     def screen(self, block: Block) -> Screened:

@@ -25,6 +25,7 @@ from xtalshift.errors import (
     XtalshiftError,
 )
 from xtalshift.featurize.blocks import needs_structures
+from xtalshift.metrics.pareto import refuse_class_goals
 from xtalshift.model.card import first_model, saved_features, saved_formula_col
 from xtalshift.model.class_predictions import place_of
 from xtalshift.model.ready import model_folder
@@ -346,8 +347,10 @@ def _check_top(top: TopSettings, info: ModelInfo, settings: ScreenSettings) -> N
             if info.targets
             else "--goal is for models of several targets; leave it out"
         )
-    if top.goals is not None and len(top.goals) != len(info.targets):
-        raise ConfigError(f"{len(top.goals)} goals for {len(info.targets)} targets")
+    if top.goals is not None:
+        if len(top.goals) != len(info.targets):
+            raise ConfigError(f"{len(top.goals)} goals for {len(info.targets)} targets")
+        refuse_class_goals(top.goals, info.targets, info.numbers)
     if info.classes is not None:
         if top.of_class is None:
             raise ConfigError(

@@ -91,7 +91,9 @@ def goal_values(
 ) -> FloatArray:
     """Return the predictions of the goals, signed so that high ones are good, shape (n, g)."""
     assert top.goals is not None
-    return upward(np.column_stack([columns[f"prediction_{name}"] for name in targets]), top.goals)
+    both = [one for one in zip(targets, top.goals, strict=True) if one[1] != "-"]
+    values = np.column_stack([columns[f"prediction_{name}"] for name, _ in both])
+    return upward(values, [goal for _, goal in both])
 
 
 def over_targets(
@@ -268,7 +270,7 @@ class TopTable:
 
 
 def _table_values(table: pa.Table, top: TopSettings, targets: Sequence[str]) -> FloatArray:
-    columns = {f"prediction_{name}": table[f"prediction_{name}"].to_numpy() for name in targets}
+    columns = {name: table[name] for name in map("prediction_{}".format, targets)}
     return goal_values(columns, top, targets)
 
 

@@ -23,7 +23,7 @@ from xtalshift.jsonio import Plain, finite, write_json
 from xtalshift.model.several_folder import holds_several
 from xtalshift.parallel import count_cores, limited_threads, make_executor
 from xtalshift.progress import Progress
-from xtalshift.web.job_store import MODEL, RESULT
+from xtalshift.web.job_store import DIGEST, MODEL, RESULT
 
 _PLACES = {"dataset", "structures", "candidates", "relation_file"}
 """Settings that name a file; requests have fields for those that can be sent."""
@@ -111,6 +111,8 @@ class JobKind:
     """Does the work in the folder of the job; returns what to say of the result."""
     resumes: bool
     """Whether the same work in the same folder continues an interrupted one."""
+    quick: bool = False
+    """Whether it never waits for jobs of other kinds."""
 
 
 def _run_config(asked: TrainRequest | RunRequest | CheckRequest, inputs: Inputs) -> RunConfig:
@@ -267,11 +269,13 @@ def _adapt(asked: AdaptRequest, inputs: Inputs, folder: Path, progress: Progress
 def _run(asked: RunRequest, inputs: Inputs, folder: Path, progress: Progress) -> Plain:
     from xtalshift.jobs.run import run
     from xtalshift.report import build_run_report, write_report
+    from xtalshift.report.run.digest import digest_run
 
     config, out = _one_target(_run_config(asked, inputs)), folder / RESULT
     results = run(config, out, make_executor(workers=config.threads), progress=progress)
     report = build_run_report(out)
     write_report(out, report)
+    write_json(out / DIGEST, digest_run(report))
     said: Plain = {"model": list(report.model), "report": "report.html"}
     if results.answer is not None:
         said["verdict"] = results.answer.verdict
@@ -283,15 +287,23 @@ def _check(asked: CheckRequest, inputs: Inputs, folder: Path, progress: Progress
     from xtalshift.jobs.check import check_table, fix_table
 
     checked = check_table(_data_config(asked, inputs)[0], progress)
-    write_frame(fix_table(checked), folder / RESULT / "fixed.csv")
+    fixed = fix_table(checked)
+    write_frame(fixed, folder / RESULT / "fixed.csv")
     rows, bad = len(checked.table), len(checked.inspection.bad)
     reading = checked.table.reading
     found = {
+        "changed": int((fixed["changed"] != "").sum()),
         "reading": dict(reading.lines()) if reading is not None else {},
         "rows": rows,
         "usable": rows - bad,
         "findings": [
-            {"warns": one.warns, "text": one.describe(), "examples": list(one.show())}
+            {
+                "warns": one.warns,
+                "kind": one.kind,
+                "rows": one.count,
+                "text": one.describe(),
+                "examples": list(one.show()),
+            }
             for one in checked.findings
         ],
         "advice": list(checked.advice),
@@ -312,7 +324,7 @@ def _figures(result: Any) -> Plain:
 
 
 KINDS = {
-    "check": JobKind(CheckRequest, _data_config, _check, resumes=False),
+    "check": JobKind(CheckRequest, _data_config, _check, resumes=False, quick=True),
     "train": JobKind(TrainRequest, _check_training, _train, resumes=True),
     "adapt": JobKind(AdaptRequest, _adapt_settings, _adapt, resumes=False),
     "run": JobKind(RunRequest, _run_config, _run, resumes=True),
@@ -321,3 +333,5 @@ KINDS = {
 
 RESUMED = frozenset(name for name, kind in KINDS.items() if kind.resumes)
 """Those that continue after the server has ended."""
+QUICK = frozenset(name for name, kind in KINDS.items() if kind.quick)
+"""Those that never wait for others."""

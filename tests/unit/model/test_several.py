@@ -316,3 +316,51 @@ def test_rows_of_one_material_that_are_kept_are_told_apart_by_their_numbers():
     np.testing.assert_array_equal(
         own["a"].row_numbers[np.sort(a)], own["b"].row_numbers[np.sort(b)]
     )
+
+
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory):
+    """Return two numbers and a class of 60 rows; the class lacks every fourth."""
+    path = tmp_path_factory.mktemp("mixed") / "table.csv"
+    lines = ["formula,gap,kind,bulk"]
+    for number, (_, formula, gap, _) in enumerate(make_rows(60)):
+        kind = "" if number % 4 == 0 else ("wide" if gap > 7 else "narrow")
+        lines.append(f"{formula},{gap},{kind},{200 - 20 * gap + number % 7:g}")
+    path.write_text("\n".join(lines) + "\n")
+    return read_targets(path, ["gap", "kind", "bulk"], units={"gap": "eV"})
+
+
+@pytest.fixture(scope="module")
+def both_kinds(mixed):
+    return fit_several(mixed, "ridge", transform="log1p", seed=2)
+
+
+def test_a_class_among_numbers_has_the_model_of_that_class_alone(mixed, both_kinds):
+    assert mixed["kind"].classes == ("narrow", "wide")
+    alone = fit(mixed["kind"], "ridge", seed=2).predict(NEW)
+    found = both_kinds.predict(NEW, level=0.9)
+    np.testing.assert_array_equal(found["kind"].probabilities, alone.probabilities)
+    np.testing.assert_array_equal(found["kind"].in_set, alone.in_set)
+    assert both_kinds["gap"].scale.name == "log1p"  # that of the numbers
+    assert tuple(both_kinds.numbers) == ("gap", "bulk")
+    # intervals of all at once are of the numbers, of all rows that have both
+    assert len(both_kinds.joint) == 60
+    assert set(found.joint) == {"gap", "bulk"}
+    assert tuple(found.frame.columns) == ("formula", *both_kinds.predicted_columns)
+    assert {"probability_wide_kind", "prediction_set_kind", "joint_upper_bulk"} <= set(found.frame)
+    assert "joint_upper_kind" not in found.frame
+    assert found.frame["prediction_kind"].tolist()[3] == ""
+    assert both_kinds.column_units["prediction_gap"] == "eV"
+
+
+def test_models_with_a_class_are_saved_and_what_they_refuse(mixed, both_kinds, tmp_path):
+    again = load_models(both_kinds.save(tmp_path / "models"))
+    assert again.predict(NEW).frame.equals(both_kinds.predict(NEW).frame)
+    with pytest.raises(ConfigError, match="intervals by family are for numbers"):
+        again.predict(NEW, by_family=True)
+    with pytest.raises(ConfigError, match="kind is a class, and 'multi-task' learns numbers"):
+        fit_several(mixed, "multi-task", settings=MethodSettings.from_dict(QUICK))
+    with pytest.raises(ConfigError, match="svr is for regression; for classes use"):
+        fit_several(mixed, "svr")
+    alone = FittedModels({"kind": again["kind"], "gap": again["gap"]})
+    assert alone.joint is None

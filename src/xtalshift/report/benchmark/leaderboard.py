@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean, median
+from typing import Any
 
 from xtalshift.benchmark.records import JOINT
 from xtalshift.benchmark.summary_records import (
@@ -130,8 +131,8 @@ class Cells:
             data=place.data, split=place.split, role=role, name=name, variant=variant, budget=budget
         )
         if cell.error and cell.error_sd and cell.error_sd < _NOISE * cell.error:
-            of_numbers = cell.log_loss is None
-            cell = replace(cell, mae_sd=0.0) if of_numbers else replace(cell, log_loss_sd=0.0)
+            settled: dict[str, Any] = {f"{cell.error_key}_sd": 0.0}
+            cell = replace(cell, **settled)
         failed = sum(
             self._failed[place.data, split, name, budget]
             for split in {place.split, JOINT}  # a training that serves all splits fails on each

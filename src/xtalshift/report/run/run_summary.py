@@ -9,7 +9,8 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import pandas as pd
 
-from xtalshift.benchmark.records import CLASS_MEASURES, TAIL_MEASURES, MeanScore
+from xtalshift.benchmark.measures import CLASS_MEASURES
+from xtalshift.benchmark.records import TAIL_MEASURES, MeanScore
 from xtalshift.benchmark.run_results import Record, Split
 from xtalshift.report.shared.interval_evaluation import RowSet
 from xtalshift.report.shared.methods import DUMMY

@@ -50,6 +50,8 @@ def _describe_rows(model: Model) -> str:
     text = f"trained on all {used:,} rows" if everything else (
         f"trained on {used:,} of {model.n_rows:,} rows"
     )  # fmt: skip
+    if model.beside:
+        text += f" and {model.beside}"
     if model.n_validation:
         text += f" ({model.n_validation:,} of them only select its parameters)"
     if model.calibration is None:

@@ -32,7 +32,7 @@ class ErrorTable:
 
 def overall_table(results: SeveralResults) -> ErrorTable:
     """Return the mean over targets of the errors over those of the training mean."""
-    shown = {(one.method, (one.split, one.role)): one.mae_over_dummy for one in results.overall}
+    shown = {(one.method, (one.split, one.role)): one.error_over_dummy for one in results.overall}
     heads = _heads((one.split, one.role) for one in results.overall)
     methods = dict.fromkeys(one.method for one in results.overall)
     rows = (
@@ -43,7 +43,7 @@ def overall_table(results: SeveralResults) -> ErrorTable:
 
 
 def target_table(results: SeveralResults, target: str) -> ErrorTable:
-    """Return the mean absolute errors of one target, in its unit, means over seeds."""
+    """Return the errors of one target, in its unit or of classes as log loss, means over seeds."""
     own = [one for one in results.records if one.target == target]
     heads = _heads((one.split, one.role) for one in own)
     methods = dict.fromkeys(one.method for one in own)
@@ -70,8 +70,8 @@ def _cell(value: float | None, form: str) -> tuple[str, float | None]:
 
 def _target_cell(own: Sequence[TargetRecord], method: str, head: Head) -> tuple[str, float | None]:
     chosen = [one for one in own if one.method == method and (one.split, one.role) == head]
-    errors = [one.mae for one in chosen if one.mae is not None]
-    shares = [one.mae_over_dummy for one in chosen if one.mae_over_dummy is not None]
+    errors = [one.error for one in chosen if one.error is not None]
+    shares = [one.error_over_dummy for one in chosen if one.error_over_dummy is not None]
     if not chosen:
         return "", None
     if not errors:
@@ -97,6 +97,7 @@ def render_several(results: SeveralResults) -> str:
         "several.html.j2",
         (),
         overall=overall_table(results),
+        of_classes=any(target.classes for target in results.targets),
         tables=tables,
         settings=results.config,
     )

@@ -135,6 +135,13 @@ def names_file(text: str, predictor: AnyPredictor) -> bool:
     return Path(text).exists() or "/" in text or Path(text).suffix[1:].isalpha()
 
 
+def refuse_table_options(predictor: AnyPredictor) -> None:
+    """Raise `DataError` if an option says how a file is read, where there are formulas."""
+    for name in predictor.reading.model_fields_set - {"hydrates", "amounts"}:
+        option = f"--{name.replace('_', '-')}"
+        raise DataError(f"{option} is for a file; at the prompt there are formulas only")
+
+
 def _predict_formulas(
     predictor: AnyPredictor,
     formulas: list[str],
@@ -146,9 +153,7 @@ def _predict_formulas(
     from xtalshift.model.several import SeveralPredictions
     from xtalshift.model.table_predictor import TablePredictor
 
-    for name in predictor.reading.model_fields_set - {"hydrates", "amounts"}:
-        option = f"--{name.replace('_', '-')}"
-        raise DataError(f"{option} is for a file; at the prompt there are formulas only")
+    refuse_table_options(predictor)
     values = dict(text.partition("=")[::2] for text in given)
     found = predictor.predict_formulas(formulas, values)
     rows = found.rows()

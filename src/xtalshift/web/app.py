@@ -30,6 +30,7 @@ from xtalshift.web.page.start import start_routes
 from xtalshift.web.page.static_files import StaticFiles
 from xtalshift.web.page.table_checks import TableChecks
 from xtalshift.web.page.table_screen import table_screen_routes
+from xtalshift.web.page.why_screen import why_routes
 from xtalshift.web.problems import add_problems
 from xtalshift.web.scratch import Disk
 from xtalshift.web.settings import ServeConfig
@@ -101,6 +102,7 @@ def create_app(models: Path | None, store: Path, config: ServeConfig) -> FastAPI
         table_screen_routes(screens, tables, table_desk, jobs, checks),
         choose_routes(screens, tables, desk, jobs, runner),
         job_screen_routes(screens, tables, jobs, shelf, runner),
+        why_routes(screens, shelf, turns),
     ):
         app.include_router(screen)
 

@@ -150,8 +150,14 @@ class SuggestOptions(Settings):
             if not low < high:
                 raise UsageError(f"{said} the lower value first")
             window = (low, high)
-        side = "low" if self.toward == "low" else "high"
-        return Aim(side, None, self.value, self.threshold, window, self.level)
+        return Aim(
+            "low" if self.toward == "low" else "high",
+            None,
+            self.value,
+            self.threshold,
+            window,
+            self.level,
+        )
 
     def _check_several(self, model: Path) -> None:
         if not holds_several(model):

@@ -70,7 +70,7 @@ def create_app(models: Path | None, store: Path, config: ServeConfig) -> FastAPI
     desk = JobDesk(jobs, tables, shelf, disk, config)
     for routes in (
         model_routes(shelf, disk, config),
-        table_routes(tables, disk),
+        table_routes(tables, disk, config),
         job_routes(desk, jobs, runner),
         result_routes(jobs),
     ):

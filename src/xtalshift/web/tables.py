@@ -13,8 +13,14 @@ from xtalshift.errors import DataError, NotFoundError
 from xtalshift.jsonio import read_json, write_json
 from xtalshift.provenance import hash_file
 
-SUFFIXES = (".csv", ".tsv", ".txt", ".json", ".jsonl", ".ndjson", ".parquet", ".xlsx")
-"""Types of tables: nothing that is packed, and no folders."""
+_TEXTS = (".csv", ".tsv", ".txt", ".json", ".jsonl", ".ndjson")
+SUFFIXES = (
+    *(*_TEXTS, ".parquet", ".xlsx"),
+    *(f"{one}.gz" for one in _TEXTS),
+    *(".cif", ".cif.gz", ".extxyz", ".extxyz.gz", ".xyz", ".vasp", ".poscar", ".zip"),
+    *(".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz"),
+)
+"""Types of tables, of which text may be packed, of structure files and of archives of them."""
 
 _ID = re.compile("table-[0-9a-f]{12}")
 _NOTES = "table.json"
@@ -97,7 +103,7 @@ def suffix_of(name: str) -> str:
     DataError
         If it cannot be read.
     """
-    suffix = next((one for one in SUFFIXES if name.lower().endswith(one)), None)
+    suffix = max((one for one in SUFFIXES if name.lower().endswith(one)), key=len, default=None)
     if suffix is None:
         raise DataError(
             f"{name[-100:]!r} has a type that cannot be sent; name the table with one of "

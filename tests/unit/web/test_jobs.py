@@ -14,11 +14,12 @@ import pytest
 
 from unit.web.conftest import AppClient, open_client
 from xtalshift.data import read_table
-from xtalshift.errors import UsageError
+from xtalshift.data.settings import ReadingOptions
 from xtalshift.jobs.run_settings import RunConfig
 from xtalshift.model import fit, load_model
+from xtalshift.screening.settings import ScreenSettings
 from xtalshift.web.job_events import EventLog, read_events
-from xtalshift.web.job_kinds import RESUMED, Inputs, TrainRequest, _one_target, _run_config
+from xtalshift.web.job_kinds import RESUMED
 from xtalshift.web.job_routes import _file_name
 from xtalshift.web.job_store import OUTCOME, RESULT, JobStore
 
@@ -69,7 +70,7 @@ def test_tables_are_kept_until_they_are_deleted(client, table):
     assert client.delete(f"/api/v1/tables/{id_}").status_code == 404
 
 
-@pytest.mark.parametrize("name", ["model.pkl", "table", "t.csv.gz", "x.zip", "table.cif"])
+@pytest.mark.parametrize("name", ["model.pkl", "table", "t.parquet.gz", "x.7z", "cif"])
 def test_types_that_could_be_anything_are_refused(client, name):
     found = client.post("/api/v1/tables", params={"name": name}, content=b"formula\nGaN\n")
     assert (found.status_code, "has a type that cannot be sent" in found.text) == (422, True)
@@ -199,8 +200,32 @@ def test_a_failure_has_the_words_of_the_command(client, table, tmp_path):
          422, "cannot name a folder"),
         ("train", {"table": "ricci_seebeck", "settings": {"erm.epoch": 1}}, 422,
          "did you mean 'epochs'?"),
-        ("adapt", {"table": "ricci_seebeck", "model": "both"}, 422,
-         "model 'both' has several targets, and a job adapts a model of one"),
+        ("adapt", {"table": "ricci_seebeck", "model": "both", "target": "gap"}, 422,
+         "model 'both' has several targets, whose names columns of the table must have"),
+        ("calibrate", {"table": "ricci_seebeck", "model": "both", "unit": "eV"}, 422,
+         "leave out target and unit"),
+        ("calibrate", {"table": "ricci_seebeck"}, 422,
+         """setting 'model' is missing; for example {"model": "gaps"}"""),
+        ("calibrate", {"table": "ricci_seebeck", "model": "gaps", "settings": {"steps": 1}}, 422,
+         "unknown setting 'steps', known: those of the table"),
+        ("suggest", {"table": "ricci_seebeck", "model": "gaps", "rule": "target"}, 422,
+         "--rule target needs --value X"),
+        ("suggest", {"table": "ricci_seebeck", "model": "gaps", "goal": "max"}, 422,
+         "gaps is a model of one target: leave out --goal"),
+        ("suggest", {"table": "ricci_seebeck", "model": "both"}, 422,
+         "both holds models of gap, double: say which values are good"),
+        ("suggest", {"table": "ricci_seebeck", "model": "gaps", "measured": ["x"]}, 404,
+         "measured 'x' is neither the id of a table nor a data set"),
+        ("suggest", {"table": "ricci_seebeck", "model": "gaps", "settings": {"data": 1}}, 422,
+         "'data' is a group of settings"),
+        ("screen", {"table": "ricci_seebeck", "model": "gaps", "lowest": True}, 422,
+         "--lowest need --top K"),
+        ("screen", {"table": "ricci_seebeck", "model": "gaps", "stability": "x"}, 404,
+         "there is no model 'x'"),
+        ("screen", {"table": "ricci_seebeck", "model": "gaps", "top": 3, "goal": "max,min"}, 422,
+         "leave out --goal"),
+        ("screen", {"table": "ricci_seebeck", "model": "gaps", "settings": {"chunk_row": 3}}, 422,
+         "did you mean 'chunk_rows'?"),
         ("adapt", {"table": "ricci_seebeck", "model": "gap"}, 404, "did you mean 'gaps'?"),
         ("adapt", {"table": "ricci_seebeck", "model": "gaps", "settings": {"steps": 1}}, 422,
          "method auto has no settings"),
@@ -224,6 +249,8 @@ def test_every_setting_that_may_name_a_file_is_known():
             elif "str" in str(inner) and "Literal" not in str(inner):
                 yield f"{name}{key}"
 
+    screen = {name for name in texts(ScreenSettings) if name not in ReadingOptions.model_fields}
+    assert screen == {"top.of_class", "device"}
     refused = {"candidates", "data.structures", "data.dataset", "split.relation_file"}
     checked = {"methods", "judge.methods", "data.features"}  # by their values
     columns = {
@@ -240,15 +267,6 @@ def test_every_setting_that_may_name_a_file_is_known():
     }
     known = refused | checked | columns | of_methods
     assert set(texts(RunConfig)) - known == set()
-
-
-def test_a_job_has_one_target(table):
-    asked = TrainRequest(target="gap,temperature")
-    config = _run_config(asked, Inputs(str(table)))
-    with pytest.raises(UsageError, match="submit one for each of gap, temperature"):
-        _one_target(config)
-    one = _run_config(TrainRequest(target='"gap"'), Inputs(str(table)))
-    assert _one_target(one).data.target == "gap"
 
 
 def test_a_job_that_runs_can_be_cancelled(client, tmp_path):

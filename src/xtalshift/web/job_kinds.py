@@ -44,6 +44,8 @@ class JobKind:
     """Does the work in the folder of the job; returns what to say of the result."""
     resumes: bool
     """Whether the same work in the same folder continues an interrupted one."""
+    quick: bool = False
+    """Whether it never waits for jobs of other kinds."""
 
 
 def _check_training(asked: TrainRequest, inputs: Inputs) -> None:
@@ -231,8 +233,9 @@ def _check(asked: CheckRequest, inputs: Inputs, folder: Path, progress: Progress
     found = {name: _checked(one) for name, one in checked.items()}
     if len(targets) == 1:
         (name,) = targets
-        write_frame(fix_table(checked[name]), folder / RESULT / "fixed.csv")
-        said = found[name]
+        fixed = fix_table(checked[name])
+        write_frame(fixed, folder / RESULT / "fixed.csv")
+        said = {"changed": int((fixed["changed"] != "").sum()), **found[name]}
     else:  # what is corrected is that of one target
         said = {"targets": found}
     write_json(folder / RESULT / "findings.json", said)
@@ -247,7 +250,13 @@ def _checked(checked: Any) -> Plain:
         "rows": rows,
         "usable": rows - bad,
         "findings": [
-            {"warns": one.warns, "text": one.describe(), "examples": list(one.show())}
+            {
+                "warns": one.warns,
+                "kind": one.kind,
+                "rows": one.count,
+                "text": one.describe(),
+                "examples": list(one.show()),
+            }
             for one in checked.findings
         ],
         "advice": list(checked.advice),
@@ -273,7 +282,7 @@ def _figures(result: Any) -> Plain:
 
 
 KINDS = {
-    "check": JobKind(CheckRequest, data_config, _check, resumes=False),
+    "check": JobKind(CheckRequest, data_config, _check, resumes=False, quick=True),
     "train": JobKind(TrainRequest, _check_training, _train, resumes=True),
     "calibrate": JobKind(CalibrateRequest, _check_calibration, _calibrate, resumes=False),
     "adapt": JobKind(AdaptRequest, _adapt_settings, _adapt, resumes=False),
@@ -285,3 +294,5 @@ KINDS = {
 
 RESUMED = frozenset(name for name, kind in KINDS.items() if kind.resumes)
 """Those that continue after the server has ended."""
+QUICK = frozenset(name for name, kind in KINDS.items() if kind.quick)
+"""Those that never wait for others."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+from collections.abc import Mapping
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -62,16 +63,17 @@ class JobDesk:
         if given == _FORM:
             async with request.form(max_files=len(ROLES), max_fields=1) as form:
                 asked, sent = _read_form(dict(form), what)
-                return await run_in_threadpool(self._add, kind, asked, sent)
+                return await run_in_threadpool(self.add, kind, asked, sent)
         if given != JSON:
             raise RequestError(
                 HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
                 f"Content-Type {given[:100]!r}: send {JSON}, or {_FORM} with the table",
             )
         asked = await read_settings(request, what)
-        return await run_in_threadpool(self._add, kind, asked, sent)
+        return await run_in_threadpool(self.add, kind, asked, sent)
 
-    def _add(self, kind: str, asked: AnyRequest, sent: dict[str, UploadFile]) -> Job:
+    def add(self, kind: str, asked: AnyRequest, sent: Mapping[str, UploadFile]) -> Job:
+        """Take the request for a job, with its tables; errors as in `submit`."""
         name = getattr(asked, "name", "")
         if name in self._shelf.folders():
             raise RequestError(

@@ -13,7 +13,7 @@ import secrets
 import shutil
 import sqlite3
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, replace
 from http import HTTPStatus
 from pathlib import Path
@@ -164,11 +164,22 @@ class JobStore:
             raise NotFoundError(f"there is no job {id[:100]!r}; GET /api/v1/jobs lists them")
         return Job(**dict(row))
 
-    def take(self) -> Job | None:
-        """Mark the oldest waiting job as running and return it; None if none waits."""
+    def latest(self, kind: str, asked: Plain) -> Job | None:
+        """Return the newest job of a kind with exactly this request; None if there is none."""
+        same = (one for one in self.all() if one.kind == kind and json.loads(one.asked) == asked)
+        return next(same, None)
+
+    def take(self, kinds: Collection[str] | None = None) -> Job | None:
+        """Mark the oldest waiting job, by default of any kind, as running and return it.
+
+        None if none waits.
+        """
+        only = "" if kinds is None else f"and kind in ({', '.join('?' * len(kinds))})"
         with self._lock, self._database:
             row = self._database.execute(
-                "select * from jobs where state = 'waiting' order by created, id limit 1"
+                f"select * from jobs where state = 'waiting' {only} "  # noqa: S608 - only marks
+                "order by created, id limit 1",
+                tuple(kinds or ()),
             ).fetchone()
             if row is None:
                 return None

@@ -12,10 +12,11 @@ from starlette.responses import JSONResponse, Response
 from xtalshift.config import Settings
 from xtalshift.data.catalog import get_entry, list_datasets
 from xtalshift.jsonio import Plain
-from xtalshift.web.bodies import query_parameters, read_query, save_body
+from xtalshift.web.bodies import JSON, query_parameters, read_query, read_settings, save_body
 from xtalshift.web.model_routes import problems
 from xtalshift.web.scratch import Disk
 from xtalshift.web.settings import ServeConfig
+from xtalshift.web.table_settings import TableSettings, preview_of
 from xtalshift.web.tables import TableStore, suffix_of
 from xtalshift.web.unpacked import check_unpacked
 
@@ -79,6 +80,38 @@ def table_routes(tables: TableStore, disk: Disk, config: ServeConfig) -> APIRout
             folder.rmdir()
         place = {"Location": f"{request.url.path}/{found.id}"}
         return JSONResponse(asdict(found), HTTPStatus.CREATED, place)
+
+    @router.get(
+        "/tables/{id}",
+        summary="One table: what was said of it, its first rows, and what they are read as",
+        tags=["tables"],
+        responses=problems(404, 422),
+    )
+    def one_table(id: str) -> Plain:  # noqa: A002 - the word of the interface
+        found, path = tables.get(id), tables.path(id)
+        said = TableSettings.from_dict(found.reading)
+        return {**asdict(found), "preview": preview_of(path, said, tables.store)}
+
+    @router.put(
+        "/tables/{id}/reading",
+        summary="Say how a table is read, and its target; what is left out is found",
+        tags=["tables"],
+        openapi_extra={
+            "requestBody": {
+                "required": True,
+                "content": {
+                    JSON: {
+                        "schema": TableSettings.model_json_schema(),
+                        "example": {"target": "gap", "unit": "eV", "separator": ";"},
+                    }
+                },
+            }
+        },
+        responses=problems(404, 413, 422),
+    )
+    async def say(id: str, request: Request) -> Plain:  # noqa: A002
+        said = await read_settings(request, TableSettings)
+        return asdict(await run_in_threadpool(tables.say, id, said.said))
 
     @router.delete(
         "/tables/{id}",

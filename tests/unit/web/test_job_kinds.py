@@ -8,6 +8,7 @@ import json
 import tarfile
 import zipfile
 
+import httpx
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,9 +16,10 @@ import pytest
 from integration.tables import make_rows
 from unit.web.conftest import open_client
 from unit.web.test_jobs import JOBS, QUICK, send, submit
+from xtalshift import Client
 from xtalshift.data import read_table
 from xtalshift.data.settings import DataConfig
-from xtalshift.errors import DataError
+from xtalshift.errors import DataError, UsageError
 from xtalshift.jobs.adapt import calibrate
 from xtalshift.jobs.candidates import Request, read_measured
 from xtalshift.jobs.suggest import suggest
@@ -39,6 +41,34 @@ def served(models, tmp_path_factory):
         patch.setattr(JobRunner, "stop", lambda _: None)
         with open_client(models, store) as client:
             yield client, store
+
+
+@pytest.fixture
+def remote(served):
+    """Return a `Client` of the application."""
+    client, _ = served
+
+    def ask(request):
+        content = request.read()
+        path = request.url.raw_path.decode()
+        found = client.request(request.method, path, content=content, headers=request.headers)
+        return httpx.Response(found.status_code, headers=found.headers, content=found.content)
+
+    with Client(transport=httpx.MockTransport(ask)) as found:
+        yield found
+
+
+def test_the_client_has_a_method_for_each_job(remote, new, two, table):
+    job = remote.suggest("kinds", new, 3, measured=[table], of_class="high")
+    asked = job.said["asked"]
+    assert (job.state, asked["n"], asked["class"]) == ("waiting", 3, "high")
+    assert asked["measured"][0] in {one["id"] for one in remote.tables()}
+    assert remote.screen("gaps", new, top=2, lowest=True).said["asked"]["top"] == 2
+    assert remote.screen("kinds", new).said["kind"] == "screen"
+    named = remote.calibrate("gaps", two, target="gap", name="by-client").said
+    assert (named["kind"], named["name"]) == ("calibrate", "by-client")
+    with pytest.raises(UsageError, match="--toward up: expected high or low"):
+        remote.suggest("gaps", new, toward="up")
 
 
 @pytest.fixture(scope="module")

@@ -250,7 +250,7 @@ def test_every_setting_that_may_name_a_file_is_known():
                 yield f"{name}{key}"
 
     screen = {name for name in texts(ScreenSettings) if name not in ReadingOptions.model_fields}
-    assert screen == {"top.of_class", "device"}
+    assert screen == {"device"}  # and those of `top`: names of options, and of a class
     refused = {"candidates", "data.structures", "data.dataset", "split.relation_file"}
     checked = {"methods", "judge.methods", "data.features"}  # by their values
     columns = {
@@ -271,7 +271,7 @@ def test_every_setting_that_may_name_a_file_is_known():
 
 def test_a_job_that_runs_can_be_cancelled(client, tmp_path):
     job = submit(client, "run", table="ricci_seebeck", settings={"threads": 1})
-    waiting = submit(client, "check", table="ricci_seebeck")
+    waiting = submit(client, "train", table="ricci_seebeck")  # a check would not wait
     wait_for(client, job, "running")
     assert client.delete(f"{JOBS}/{job['id']}").status_code == 409
     assert client.post(f"{JOBS}/{waiting['id']}/cancel").json()["state"] == "cancelled"
@@ -317,6 +317,12 @@ def make_job(store: Path, kind: str, state: str, outcome: dict | None = None) ->
         ("train", "running", None, "waiting", ""),
         ("check", "running", None, "interrupted", "the server ended while it ran"),
         ("adapt", "running", None, "interrupted", "submit it again"),
+        ("calibrate", "running", None, "interrupted", "`calibrate` cannot be continued"),
+        ("suggest", "running", None, "interrupted", "`suggest` cannot be continued"),
+        ("suggest", "waiting", None, "waiting", ""),
+        ("screen", "running", None, "waiting", ""),
+        ("screen", "running", {"result": {}}, "done", ""),
+        ("calibrate", "running", {"result": {}}, "done", ""),
         ("check", "running", {"result": {}}, "done", ""),
         ("run", "running", {"problem": {"detail": "no rows"}}, "failed", "no rows"),
     ],
@@ -329,6 +335,20 @@ def test_what_a_killed_server_leaves_is_settled(tmp_path, kind, state, outcome, 
     assert (job.state, reason in job.reason) == (then, True)
     assert [path.name for path in (tmp_path / "jobs").iterdir()] == [id_]
     jobs.close()
+
+
+@pytest.mark.parametrize("kind", ["screen", "suggest", "calibrate"])
+def test_what_was_cancelled_stays_so_after_a_kill(tmp_path, kind):
+    jobs = JobStore(tmp_path, resumes=RESUMED)
+    folder = jobs.prepare(kind)
+    job = jobs.submit(folder, "", {}, {}, 10)
+    assert jobs.finish(jobs.take() or job, "cancelled", "it was cancelled")
+    (folder / OUTCOME).write_text(json.dumps({"result": {}}))  # its process was just ready
+    jobs.close()  # as a kill does
+    again = JobStore(tmp_path, resumes=RESUMED)
+    assert (again.get(job.id).state, again.take()) == ("cancelled", None)
+    assert again.outcome(job) == {"result": {}}
+    again.close()
 
 
 def test_a_stopped_server_continues_its_jobs(models, table, tmp_path):

@@ -18,8 +18,11 @@ from xtalshift.web.job_results import result_routes
 from xtalshift.web.job_routes import JobDesk, job_routes
 from xtalshift.web.job_runner import JobRunner
 from xtalshift.web.job_store import JobStore
+from xtalshift.web.method_routes import method_routes
 from xtalshift.web.model_routes import model_routes
 from xtalshift.web.models import Shelf
+from xtalshift.web.page.choose_screen import choose_routes
+from xtalshift.web.page.job_screen import job_screen_routes
 from xtalshift.web.page.login import login_routes
 from xtalshift.web.page.screens import Screens
 from xtalshift.web.page.start import start_routes
@@ -81,6 +84,7 @@ def create_app(models: Path | None, store: Path, config: ServeConfig) -> FastAPI
     for routes in (
         model_routes(shelf, disk, config),
         table_routes(tables, disk, config),
+        method_routes(),
         job_routes(desk, jobs, runner),
         result_routes(jobs),
     ):
@@ -92,6 +96,8 @@ def create_app(models: Path | None, store: Path, config: ServeConfig) -> FastAPI
         login_routes(screens, config),
         start_routes(screens, tables, table_desk, jobs, shelf, checks),
         table_screen_routes(screens, tables, table_desk, jobs, checks),
+        choose_routes(screens, tables, desk, jobs, runner),
+        job_screen_routes(screens, tables, jobs, shelf, runner),
     ):
         app.include_router(screen)
 

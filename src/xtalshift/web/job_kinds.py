@@ -29,7 +29,7 @@ from xtalshift.web.job_requests import (
     TrainRequest,
 )
 from xtalshift.web.job_settings import data_config, only_reading, run_config
-from xtalshift.web.job_store import MODEL, RESULT
+from xtalshift.web.job_store import DIGEST, MODEL, RESULT
 
 
 @dataclass(frozen=True)
@@ -198,6 +198,7 @@ def _adapt(asked: AdaptRequest, inputs: Inputs, folder: Path, progress: Progress
 def _run(asked: RunRequest, inputs: Inputs, folder: Path, progress: Progress) -> Plain:
     from xtalshift.jobs.run import run
     from xtalshift.report import build_run_report, write_report
+    from xtalshift.report.run.digest import digest_run
 
     config, out = run_config(asked, inputs), folder / RESULT
     executor = make_executor(workers=config.threads)
@@ -218,6 +219,7 @@ def _run(asked: RunRequest, inputs: Inputs, folder: Path, progress: Progress) ->
     results = run(config, out, executor, progress=progress)
     report = build_run_report(out)
     write_report(out, report)
+    write_json(out / DIGEST, digest_run(report))
     found: Plain = {"model": list(report.model), "report": "report.html"}
     if results.answer is not None:
         found["verdict"] = results.answer.verdict

@@ -29,9 +29,9 @@ State = Literal["waiting", "running", "done", "failed", "cancelled", "interrupte
 UNFINISHED: tuple[State, ...] = ("waiting", "running")
 
 TASK, OUTCOME, EVENTS, LOG = "task.json", "outcome.json", "events.jsonl", "log.txt"
-RESULT, MODEL = "result", "model"
+RESULT, MODEL, DIGEST = "result", "model", "digest.json"
 """Names in the folder of a job: what to do, how it ended, its progress, what it printed, the folder
-of its results, and the model among them."""
+of its results, and among these the model, and the answers of a run."""
 
 _CHECKPOINT = "checkpoint"
 """What a screening keeps to be continued, no result."""

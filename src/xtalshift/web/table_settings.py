@@ -38,7 +38,7 @@ class TableSettings(SentReading):
     def asked(self, table: str) -> Plain:
         """Return what the request for a job says of a table with these settings."""
         said = self.said
-        own = {name: said.pop(name) for name in ("target", "unit") if name in said}
+        own: Plain = {name: said.pop(name) for name in ("target", "unit") if name in said}
         settings = {f"data.{name}": value for name, value in said.items()}
         return {"table": table, **own, **({"settings": settings} if settings else {})}
 

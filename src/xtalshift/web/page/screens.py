@@ -78,6 +78,8 @@ class Screens:
             "names_option": names_option,
             "options_as_links": options_as_links,
             "address": lambda text: quote(text, ""),
+            "path": quote,
+            "first_up": lambda text: f"{text[:1].upper()}{text[1:]}",
             "iso": lambda seconds: _time(seconds).isoformat(timespec="seconds"),
             "day": lambda seconds: f"{_time(seconds):%Y-%m-%d %H:%M} UTC",
         }

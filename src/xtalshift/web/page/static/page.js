@@ -4,6 +4,11 @@ const all = (selector, within = document) => [...within.querySelectorAll(selecto
 const marks = document.documentElement.dataset;
 const way = marks.decimal === "," ? "de-DE" : "en-US";
 
+// a text of the package, in which numbers are written 1,234.5, in the way of the reader; no formulas, names, versions or quotes
+const NUMBER = /(?<![\w.,'/-])([-−+±<>~]?)(\d{1,3}(?:,\d{3})+|\d+)(\.\d+)?(e[-+]?\d+)?(?![\w'([]|[.,]\d)/g;
+const local = (text) => marks.decimal === "." ? text : text.replace(NUMBER, (_, sign, digits, rest = "", power = "") =>
+  sign + digits.replaceAll(",", marks.thousands) + rest.replace(".", marks.decimal) + power);
+
 // moments in the time of the reader
 const dated = (within) => all("time[datetime]", within).forEach((one) => {
   const moment = new Date(one.dateTime);
@@ -46,6 +51,12 @@ document.addEventListener("submit", (event) => {
 // back in the history: no form is still sending
 window.addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
 
+// what begins work begins it once
+all("form[data-once]").forEach((form) => form.addEventListener("submit", (event) => {
+  if (form.dataset.sent) event.preventDefault();
+  form.dataset.sent = "yes";
+  event.submitter?.setAttribute("aria-busy", "true");
+}));
 all("[data-drop]").forEach(drop);
 dated(document);
 document.addEventListener("htmx:afterSwap", (event) => dated(event.target.parentElement ?? document));

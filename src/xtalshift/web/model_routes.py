@@ -90,10 +90,10 @@ class Turns:
             self._inside -= 1
 
 
-def model_routes(shelf: Shelf, disk: Disk, config: ServeConfig) -> APIRouter:
+def model_routes(shelf: Shelf, disk: Disk, config: ServeConfig, turns: Turns) -> APIRouter:
     """Return the routes of models."""
     router = APIRouter(tags=["models"])
-    predictor = _Predictor(shelf, disk, config)
+    predictor = _Predictor(shelf, disk, config, turns)
 
     @router.get("/models", summary="List the models", responses={200: _example(_LIST)})
     def models() -> list[Plain]:
@@ -137,11 +137,11 @@ def model_routes(shelf: Shelf, disk: Disk, config: ServeConfig) -> APIRouter:
 class _Predictor:
     """Answers requests for predictions."""
 
-    def __init__(self, shelf: Shelf, disk: Disk, config: ServeConfig) -> None:
+    def __init__(self, shelf: Shelf, disk: Disk, config: ServeConfig, turns: Turns) -> None:
         self._shelf = shelf
         self._disk = disk
         self._config = config
-        self._turns = Turns(config)
+        self._turns = turns
 
     async def formulas(self, name: str, request: Request) -> Response:
         """Answer a JSON body."""

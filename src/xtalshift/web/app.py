@@ -19,16 +19,19 @@ from xtalshift.web.job_routes import JobDesk, job_routes
 from xtalshift.web.job_runner import JobRunner
 from xtalshift.web.job_store import JobStore
 from xtalshift.web.method_routes import method_routes
-from xtalshift.web.model_routes import model_routes
+from xtalshift.web.model_routes import Turns, model_routes
 from xtalshift.web.models import Shelf
 from xtalshift.web.page.choose_screen import choose_routes
 from xtalshift.web.page.job_screen import job_screen_routes
 from xtalshift.web.page.login import login_routes
+from xtalshift.web.page.model_screen import ModelScreen, model_screen_routes
+from xtalshift.web.page.prediction_screen import prediction_screen_routes
 from xtalshift.web.page.screens import Screens
 from xtalshift.web.page.start import start_routes
 from xtalshift.web.page.static_files import StaticFiles
 from xtalshift.web.page.table_checks import TableChecks
 from xtalshift.web.page.table_screen import table_screen_routes
+from xtalshift.web.prediction_store import PredictionStore
 from xtalshift.web.problems import add_problems
 from xtalshift.web.scratch import Disk
 from xtalshift.web.settings import ServeConfig
@@ -80,9 +83,10 @@ def create_app(models: Path | None, store: Path, config: ServeConfig) -> FastAPI
         middleware=[Middleware(Guard, config=config, answer=screens.answer)],
     )
     add_problems(app, screens.answer)
+    turns = Turns(config)
     desk = JobDesk(jobs, tables, shelf, disk, config)
     for routes in (
-        model_routes(shelf, disk, config),
+        model_routes(shelf, disk, config, turns),
         table_routes(tables, disk, config),
         method_routes(),
         job_routes(desk, jobs, runner),
@@ -91,6 +95,8 @@ def create_app(models: Path | None, store: Path, config: ServeConfig) -> FastAPI
         app.include_router(routes, prefix=API)
 
     app.include_router(files.routes())
+    predictions = PredictionStore(store)
+    model_screen = ModelScreen(screens, shelf, jobs, predictions, disk, config)
     table_desk, checks = TableDesk(tables, disk, config), TableChecks(desk, jobs, runner)
     for screen in (
         login_routes(screens, config),
@@ -98,6 +104,8 @@ def create_app(models: Path | None, store: Path, config: ServeConfig) -> FastAPI
         table_screen_routes(screens, tables, table_desk, jobs, checks),
         choose_routes(screens, tables, desk, jobs, runner),
         job_screen_routes(screens, tables, jobs, shelf, runner),
+        model_screen_routes(model_screen, turns),
+        prediction_screen_routes(model_screen),
     ):
         app.include_router(screen)
 

@@ -7,17 +7,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from xtalshift.chem.compositions import Compositions, parse_formulas
-from xtalshift.chem.elements import SYMBOLS
+from xtalshift.chem.compositions import parse_formulas
+from xtalshift.chem.elements import ATOMIC_NUMBERS
 from xtalshift.model import FittedModel
 from xtalshift.model.several import FittedModels
+from xtalshift.report.run.mistakes import periodic_places
+from xtalshift.uncertainty.conformal import Calibration
 from xtalshift.web.models import AnyModel
 
 LEAST = 5
 """Materials of which an error is typical."""
 _SHADES = 5
-_LANTHANUM, _LUTETIUM, _ACTINIUM, _LAWRENCIUM = 57, 71, 89, 103
 
 
 @dataclass(frozen=True)
@@ -67,61 +69,33 @@ def coverage_of(model: AnyModel) -> Coverage | None:
         return None
     known = _contains(one.domain.formulas_.tolist())
     counts = known.sum(axis=0)
-    tested, errors = np.zeros(len(SYMBOLS)), np.zeros(len(SYMBOLS))
-    n_tested = 0
+    tested, errors, n_tested = np.zeros(len(counts)), np.zeros(len(counts)), 0
     calibration = one.calibration
     if (
         isinstance(one, FittedModel)
-        and calibration is not None
+        and isinstance(calibration, Calibration)
         and calibration.kind == "absolute"
         and one.scale.name == "none"
         and calibration.formulas is not None
     ):
         there = _contains(calibration.formulas.tolist())
-        n_tested = len(there)
-        tested = there.sum(axis=0)
+        n_tested, tested = len(there), there.sum(axis=0)
         errors = (there * calibration.scores[:, None]).sum(axis=0)
     most = max(int(counts.max()), 1)
     elements = {}
-    for z, symbol in enumerate(SYMBOLS):
-        if not symbol or (place := _place(z)) is None:
-            continue
-        number = int(counts[z])
-        shade = 0
+    for symbol, (column, row) in periodic_places().items():
+        at = ATOMIC_NUMBERS[symbol] - 1
+        number, shade = int(counts[at]), 0
         if number:
             shade = 1 + int((_SHADES - 1) * math.log(number) / max(math.log(most), 1e-9))
-        error = float(errors[z] / tested[z]) if tested[z] >= LEAST else None
-        elements[symbol] = ElementCoverage(symbol, z, number, shade, error, int(tested[z]), *place)
+        error = float(errors[at] / tested[at]) if tested[at] >= LEAST else None
+        elements[symbol] = ElementCoverage(
+            symbol, at + 1, number, shade, error, int(tested[at]), row, column
+        )
     return Coverage(elements, len(known), n_tested)
 
 
-def _contains(formulas: Sequence[str]) -> np.ndarray[tuple[int, int], np.dtype[np.bool_]]:
-    """Return whether each formula contains each element, by its atomic number."""
-    compositions: Compositions = parse_formulas(formulas)[0]
-    found = np.zeros((len(formulas), len(SYMBOLS)), dtype=np.bool_)
-    rows = np.repeat(np.arange(len(formulas)), np.diff(compositions.starts))
-    found[rows, compositions.z] = True
-    return found
-
-
-def _place(z: int) -> tuple[int, int] | None:
-    """Return row and column of an element in the table of 18 columns, f elements below it."""
-    if _LANTHANUM <= z <= _LUTETIUM:
-        return 9, z - _LANTHANUM + 4
-    if _ACTINIUM <= z <= _LAWRENCIUM:
-        return 10, z - _ACTINIUM + 4
-    period, begin = 1, 1
-    for period, size in enumerate((2, 8, 8, 18, 18, 32, 32), start=1):
-        if z < begin + size:
-            break
-        begin += size
-    else:
-        return None
-    size = (2, 8, 8, 18, 18, 32, 32)[period - 1]
-    from_end = begin + size - 1 - z
-    if from_end < (6 if period > 1 else 1):
-        return period, 18 - from_end
-    at = z - begin + 1
-    if at <= 2 or period < 4:  # noqa: PLR2004 - the s block
-        return period, at
-    return period, 18 - from_end
+def _contains(formulas: Sequence[str]) -> NDArray[np.bool_]:
+    """Return whether each formula contains each element; column Z - 1."""
+    compositions, _, _ = parse_formulas(formulas)
+    return compositions.contained_elements()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -141,7 +142,7 @@ class View:
     def _records(self, frame: pd.DataFrame) -> list[Plain]:
         rows: list[Plain] = []
         for number, record in zip(frame.index.tolist(), frame.to_dict("records"), strict=True):
-            rows.append({"row": number + 1, **record})
+            rows.append({"row": number + 1, **{str(key): one for key, one in record.items()}})
         return rows
 
     def _row(self, record: Plain) -> Plain:
@@ -164,13 +165,17 @@ class View:
 
 
 def _read(path: Path, most: int | None) -> pd.DataFrame:
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
     with pq.ParquetFile(path) as file:
         if most is None:
-            return file.read().to_pandas()
-        batch = next(file.iter_batches(batch_size=most), None)
-        return file.schema_arrow.empty_table().to_pandas() if batch is None else batch.to_pandas()
+            table = file.read()
+        else:
+            batches = list(islice(file.iter_batches(batch_size=most), 1))
+            table = pa.Table.from_batches(batches, file.schema_arrow)
+    frame: pd.DataFrame = table.to_pandas()
+    return frame
 
 
 def _of_target(record: Plain, target: Target) -> Plain:

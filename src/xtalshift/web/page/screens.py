@@ -36,7 +36,11 @@ _MAY = {
     "base-uri": "'none'",
     "frame-ancestors": "'none'",
 }
-_POLICY = "; ".join(f"{what} {whence}" for what, whence in _MAY.items())
+_HEADERS = {
+    "Content-Security-Policy": "; ".join(f"{what} {whence}" for what, whence in _MAY.items()),
+    # without any referrer a browser calls the origin of a form null, and the guard refuses it
+    "Referrer-Policy": "same-origin",
+}
 _OPTION = re.compile(r"--([a-z][a-z-]*[a-z])")
 _KB = 1000
 _SEE_OTHER = HTTPStatus.SEE_OTHER
@@ -108,7 +112,7 @@ class Screens:
         text = self._environment.get_template(template).render(
             marks=marks_of(request), here=request.url.path, **values
         )
-        return HTMLResponse(text, status, {"Content-Security-Policy": _POLICY})
+        return HTMLResponse(text, status, _HEADERS)
 
     def problem(self, error: Exception) -> Plain:
         """Return an error as templates show it."""

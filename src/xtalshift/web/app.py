@@ -25,6 +25,7 @@ from xtalshift.web.page.choose_screen import choose_routes
 from xtalshift.web.page.job_screen import job_screen_routes
 from xtalshift.web.page.login import login_routes
 from xtalshift.web.page.model_screen import ModelScreen, model_screen_routes
+from xtalshift.web.page.next_screen import NextScreen, next_screen_routes
 from xtalshift.web.page.prediction_screen import prediction_screen_routes
 from xtalshift.web.page.screens import Screens
 from xtalshift.web.page.start import start_routes
@@ -106,6 +107,7 @@ def create_app(models: Path | None, store: Path, config: ServeConfig) -> FastAPI
         job_screen_routes(screens, tables, jobs, shelf, runner),
         model_screen_routes(model_screen, turns),
         prediction_screen_routes(model_screen),
+        next_screen_routes(NextScreen(model_screen, tables, table_desk, desk, runner)),
     ):
         app.include_router(screen)
 

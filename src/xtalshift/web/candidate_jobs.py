@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from xtalshift.data.settings import ReadingOptions
+from xtalshift.jobs.predict import AnyPredictor
 from xtalshift.jsonio import Plain, finite
 from xtalshift.model.several_folder import holds_several
+from xtalshift.model.several_tables import SeveralPredictor
+from xtalshift.model.table_predictor import TablePredictor
 from xtalshift.parallel import count_cores, make_executor
 from xtalshift.progress import Progress
 from xtalshift.screening.settings import ScreenSettings
 from xtalshift.web.job_requests import Inputs, ScreenRequest, SuggestRequest
 from xtalshift.web.job_settings import only_reading, reading
 from xtalshift.web.job_store import RESULT
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SUGGESTIONS = "suggestions.csv"
 """Name of the table of suggestions among the results."""
@@ -35,12 +41,10 @@ def suggest_job(asked: SuggestRequest, inputs: Inputs, folder: Path, progress: P
     from xtalshift.jobs.suggest import suggest
     from xtalshift.jobs.suggest_several import suggest_several
     from xtalshift.model import load_model, load_models
-    from xtalshift.model.several_tables import SeveralPredictor
-    from xtalshift.model.table_predictor import TablePredictor
 
     how, model = check_suggesting(asked, inputs), _folder(inputs)
     measured, table = [_table(one) for one in inputs.measured], _table(inputs.table)
-    predictor: TablePredictor | SeveralPredictor
+    predictor: AnyPredictor
     if holds_several(model):
         models = load_models(model)
         predictor = SeveralPredictor.of(models, asked.level, reading=how)
@@ -63,8 +67,23 @@ def suggest_job(asked: SuggestRequest, inputs: Inputs, folder: Path, progress: P
         said = {"rule": rule}
     with open_writer(folder / RESULT / SUGGESTIONS, predictor.units()) as writer:
         writer.write(frame)
-    rows: Any = finite(frame.head(_SHOWN).to_dict("records"))
-    return {**said, "n": len(frame), "suggestions": rows, "table": SUGGESTIONS}
+    first = frame.head(_SHOWN)
+    rows: Any = finite(first.to_dict("records"))
+    return {
+        **said,
+        "n": len(frame),
+        "suggestions": rows,
+        "formulas": _formulas(predictor.for_file(table), first, table),
+        "table": SUGGESTIONS,
+    }
+
+
+def _formulas(predictor: AnyPredictor, rows: pd.DataFrame, table: Path) -> list[str]:
+    """Return the formulas of suggestions, whatever the name of their column."""
+    one = predictor if isinstance(predictor, TablePredictor) else predictor.one
+    if one.model.featurizer.needs_structures:  # the rows have no structures any more
+        return [str(formula) for formula in rows["formula"]]
+    return [str(formula) for formula in predictor.read(rows, table.name).formulas]
 
 
 def check_screening(asked: ScreenRequest, inputs: Inputs) -> ScreenSettings:

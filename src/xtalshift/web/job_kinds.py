@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -122,9 +123,9 @@ def _labels_config(
 
 
 def _calibrate(asked: CalibrateRequest, inputs: Inputs, folder: Path, progress: Progress) -> Plain:
-    from xtalshift.jobs.adapt import Calibrated, calibrate
+    from xtalshift.jobs.adapt import calibrate
     from xtalshift.jobs.several_labels import use_labels
-    from xtalshift.model import FittedModel, load_model, load_models, save_model
+    from xtalshift.model import load_model, load_models, save_model
     from xtalshift.model.several_folder import save_models
 
     data, others = data_config(asked, inputs)
@@ -132,17 +133,13 @@ def _calibrate(asked: CalibrateRequest, inputs: Inputs, folder: Path, progress: 
     assert inputs.model is not None
     out = folder / RESULT / MODEL
 
-    def one(start: FittedModel, own: DataConfig) -> Calibrated:
-        found = calibrate(start, own, progress)
-        assert isinstance(found, Calibrated)
-        return found
-
+    one = partial(calibrate, progress=progress)
     with limited_threads(count_cores()):
         if holds_several(inputs.model):
             several = use_labels(load_models(inputs.model), data, one, progress)
             save_models(several.models, out)
             return {"targets": {name: _figures(part) for name, part in several.parts.items()}}
-        found = calibrate(load_model(inputs.model), data, progress)
+        found = one(load_model(inputs.model), data)
     save_model(found.model, out)
     return _figures(found)
 

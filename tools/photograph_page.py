@@ -61,7 +61,7 @@ def photograph(page: Page, name: str, height: int = 0, *, dark: bool = False) ->
     whole = Image.open(io.BytesIO(page.screenshot(full_page=True))).convert("RGB")
     shown = whole.crop((0, 0, whole.width, height)) if 0 < height < whole.height else whole
     path = PLACE / f"{name}.png"
-    shown.quantize(128, dither=Image.Dither.NONE).save(path, optimize=True)
+    shown.quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
     size = path.stat().st_size
     print(f"{path.name}: {shown.width} x {shown.height}, {size / 1000:.0f} kB")
     assert size < MOST_BYTES, path

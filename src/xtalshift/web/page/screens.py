@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from xtalshift._version import __version__
+from xtalshift.data.units import name_with_unit
 from xtalshift.jsonio import Plain
 from xtalshift.report.shared import text as words
 from xtalshift.web.guard import HEALTH, LOGIN, STATIC
@@ -24,6 +25,7 @@ from xtalshift.web.page.static_files import StaticFiles
 from xtalshift.web.problems import answer_of, problem_of
 from xtalshift.web.settings import ServeConfig
 from xtalshift.web.table_settings import TableSettings
+from xtalshift.words import plural
 
 _MAY = {
     "default-src": "'none'",
@@ -65,7 +67,7 @@ class Screens:
             "version": __version__,
             "guarded": config.token is not None,
             "max_bytes": int(config.max_body_mb * 1e6),
-            "plural": words.plural,
+            "plural": plural,
         }
         written: dict[str, Callable[..., str]] = {
             "number": words.format_number,
@@ -83,6 +85,7 @@ class Screens:
             "options_as_links": options_as_links,
             "address": lambda text: quote(text, ""),
             "path": quote,
+            "with_unit": name_with_unit,
             "first_up": lambda text: f"{text[:1].upper()}{text[1:]}",
             "iso": lambda seconds: _time(seconds).isoformat(timespec="seconds"),
             "day": lambda seconds: f"{_time(seconds):%Y-%m-%d %H:%M} UTC",
@@ -187,7 +190,7 @@ def _local(write: Callable[..., str]) -> Callable[..., str]:
     @jinja2.pass_context
     def written(context: jinja2.runtime.Context, value: object) -> str:
         rewrite: Callable[[str], str] = context["marks"].rewrite
-        return rewrite(write(value))
+        return rewrite(write(value)).replace(" %", "\u00a0%")
 
     return written
 

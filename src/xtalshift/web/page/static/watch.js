@@ -6,7 +6,7 @@ const tasks = new Map();
 const MOST_LINES = 300;
 
 const say = (text, kind = "") => {
-  const line = document.createElement("li");
+  const line = document.createElement("p");
   if (text.startsWith("  ")) line.className = "inner";
   if (kind) line.className = kind;
   line.textContent = local(text.trim());
@@ -29,7 +29,7 @@ const begin = ({task, name, total}) => {
   label.htmlFor = bar.id;
   label.textContent = name;
   note.className = "hint";
-  if (total) { bar.max = total; bar.value = 0; }
+  if (total) { bar.max = total; bar.value = 0; note.textContent = `0 of ${total}`; }
   row.append(label, bar, note);
   part("tasks").append(row);
   tasks.set(task, {row, bar, note, name, total, began: Date.now()});

@@ -66,16 +66,18 @@ linkcheck_anchors = False
 html_theme = "pydata_sphinx_theme"
 html_title = "xtalshift"
 html_static_path = ["_static"]
+html_favicon = "_static/icon.svg"
 html_css_files = ["xtalshift.css"]
 html_copy_source = False
 html_show_sphinx = False
-html_sidebars = {"index": [], "start": [], "howto": []}
+html_sidebars = {"**": ["sidebar-nav-bs"], "index": [], "start": []}
 html_theme_options = {
     "logo": {"text": "xtalshift"},
     "show_prev_next": False,
     "collapse_navigation": True,
     "navigation_depth": 3,
     "header_links_before_dropdown": 7,
+    "navbar_persistent": ["search-button"],
     "navbar_end": ["version-switcher", "theme-switcher"],
     "secondary_sidebar_items": ["page-toc"],
     "footer_start": ["copyright"],

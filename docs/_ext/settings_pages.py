@@ -78,7 +78,7 @@ def _index() -> str:
 
 
 def _page(root: type[BaseModel], commands: str) -> str:
-    lines = [f"# Settings of {commands}", ""]
+    lines = [f"# {commands.replace('xtalshift ', '')}", ""]
     for name, group, values in _groups(root, _values(root)):
         if name:
             lines += [f"## {code(name)}", ""]

@@ -16,9 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
 
 import xtalshift
 
+_FOLDER = "tutorials/"
 _BLOCK = re.compile(
     r"^```(?P<kind>python|console)\n(?P<code>.*?)^```\n(?P<shown>\n```text\n.*?^```\n)?",
     re.MULTILINE | re.DOTALL,
@@ -81,9 +83,16 @@ def setup(app: Sphinx) -> dict[str, Any]:
     runs = "XTALSHIFT_DATA" in os.environ and os.environ.get("XTALSHIFT_DOCS_EXECUTE") != "no"
     digest = hash_package() if runs else ""
 
+    def outdated(_: Sphinx, env: BuildEnvironment, *_names: set[str]) -> list[str]:
+        if getattr(env, "tutorials_digest", None) == digest:
+            return []
+        env.tutorials_digest = digest
+        return [name for name in env.found_docs if name.startswith(_FOLDER)]
+
     def convert(_: Sphinx, name: str, source: list[str]) -> None:
-        if runs and name.startswith("tutorials/") and "```console" in source[0]:
+        if runs and name.startswith(_FOLDER) and "```console" in source[0]:
             source[0] = make_notebook(source[0], digest)
 
+    app.connect("env-get-outdated", outdated)
     app.connect("source-read", convert)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

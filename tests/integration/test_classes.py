@@ -44,7 +44,7 @@ def test_run_compares_reports_and_saves_classifiers(classes, finished, xtalshift
     for text in (
         "Can the probabilities be trusted?",
         "Which classes does it mix up?",
-        "names the class of",
+        "predicts the class of",
         "Calibration<span",
         "has the smallest log loss",
     ):

@@ -76,6 +76,7 @@ def test_careless_uses_are_told_what_to_do(model, warm_model, table, tmp_path, x
         ("explain", model, table, "NaCl"): "give one file alone, or formulas only",
         ("explain", warm_model, "NaCl"): "give --with temperature=VALUE",
         ("explain", model, table, "--with", "a=1"): "put the column into",
+        ("explain", model, "NaCl", "--sheet", "1"): "--sheet is for a file",
         ("explain", "seebek", "NaCl"): "did you mean 'seebeck'",
         ("explain", model, "NaCl", "-o", "out.txt"): "must end in .csv or .parquet",
     }

@@ -133,6 +133,18 @@ def test_a_table_goes_in_and_errors_to_expect_come_out(page, table, tmp_path):
     assert re.search(r"\d,\d", page.locator(".kind .big").first.inner_text())
 
 
+def test_a_prediction_is_explained(page, tmp_path):
+    page.goto("/models/seebeck/why?formula=PbTe")
+    assert page.locator("h1").inner_text() == "Why PbTe"
+    assert page.locator(".bars span").count() >= 6
+    look_at(page, tmp_path / "why")
+    page.locator(".why-table a").first.click()
+    page.wait_for_url("**/why?formula=PbO")
+    page.get_by_label("Formula").fill("Xx")
+    page.get_by_role("button", name="Explain").press("Enter")
+    page.get_by_text("unknown element").first.wait_for()
+
+
 def test_all_screens_work_without_scripts(browser, server, table):
     context = browser.new_context(base_url=server.url, java_script_enabled=False)
     page = context.new_page()

@@ -125,3 +125,19 @@ def test_suggest_the_least_certain_and_those_of_a_class(kinds, model, tmp_path, 
     done = xtalshift("suggest", model, table, "-n", "2", "--rule", "margin", "--measured", kinds)
     assert done.code == 0, done.err
     assert done.out.startswith("rank,formula,prediction,probability_high,probability_low")
+
+
+def test_options_of_numbers_are_refused_by_check(kinds, xtalshift):
+    for option, value in (("--bounds", "use"), ("--unit", "eV")):
+        done = xtalshift("check", kinds, "--target", "kind", option, value)
+        assert done.code == 1
+        assert f"{option} {value} is about numbers, and kind is a class" in done.err
+
+
+def test_rows_that_the_encoder_has_seen_are_explained(kinds, tmp_path, xtalshift):
+    done = xtalshift(
+        "train", kinds, "--target", "kind", "-o", tmp_path / "m", "--minutes", "0.001",
+        "--set", "lightgbm.n_estimators=5", "--threads", 1,
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    assert "not among them, because the pretrained features have seen the material" in done.out

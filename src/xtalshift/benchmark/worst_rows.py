@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -10,7 +12,8 @@ from xtalshift.benchmark.explanation import NearRow, WorstRow
 from xtalshift.benchmark.problem import FoldRows, Problem
 from xtalshift.data.structure_texts import pack_rows
 from xtalshift.data.transform import TargetTransform
-from xtalshift.domain.applicability import ApplicabilityDomain
+from xtalshift.domain.reasons import DomainReasons
+from xtalshift.model import FittedModel
 
 N_NEAREST = 3
 
@@ -48,7 +51,7 @@ def describe_worst(
     problem: Problem,
     X: NDArray[np.float64],
     fold: FoldRows,
-    domain: ApplicabilityDomain | None,
+    model: FittedModel,
 ) -> list[WorstRow]:
     """Return rows of `worst_rows` with the nearest training materials of their fold.
 
@@ -60,12 +63,15 @@ def describe_worst(
         The table and the features of the method.
     fold : FoldRows
         The training that predicted them.
-    domain : ApplicabilityDomain or None
-        Of its training rows; without it the nearest materials are not known.
+    model : FittedModel
+        Its model; without a domain the nearest materials are not known.
     """
+    domain = model.domain
     places = {str(problem.data.ids[row]): int(row) for test in fold.tests for row in test.rows}
     at = np.array([places[str(one)] for one in rows["id"]], dtype=np.int64)
-    near = [()] * len(rows) if domain is None else domain.reasons(X[at], n_nearest=N_NEAREST)
+    near: Sequence[DomainReasons | None] = [None] * len(rows)
+    if domain is not None:
+        near = domain.reasons(X[at], n_nearest=N_NEAREST, targets=model.shown_targets(domain))
     unseen = (
         [""] * len(rows)
         if domain is None
@@ -78,7 +84,7 @@ def describe_worst(
     for (_, row), reasons, elements, structure in zip(
         rows.iterrows(), near, unseen, own, strict=True
     ):
-        materials = getattr(reasons, "nearest", ())
+        materials = () if reasons is None else reasons.nearest
         beside = np.array([known.get(one.id, -1) for one in materials], dtype=np.int64)
         drawn = pack_rows(structures, beside)
         found.append(
@@ -94,7 +100,7 @@ def describe_worst(
                 in_domain=None if pd.isna(row["in_domain"]) else bool(row["in_domain"]),
                 unseen=tuple(elements.split()),
                 neighbours=tuple(
-                    NearRow(one.formula, one.target, one.distance, text)
+                    NearRow(one.formula, float(one.target), one.distance, text)
                     for one, text in zip(materials, drawn, strict=True)
                 ),
                 structure=structure,

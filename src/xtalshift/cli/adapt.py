@@ -10,9 +10,10 @@ import typer
 from xtalshift.cli import options
 from xtalshift.cli.progress import make_progress
 from xtalshift.data.writers import check_output
-from xtalshift.errors import ConfigError
+from xtalshift.errors import ConfigError, UsageError
 from xtalshift.methods import adapting_methods
 from xtalshift.parallel import count_cores, limited_threads
+from xtalshift.registry import near_miss
 
 if TYPE_CHECKING:
     from xtalshift.cal.adaptation import AdaptConfig
@@ -80,16 +81,19 @@ def adapt_command(
     methods train a network further; a fifth of the labels that they see selects the parameters. If
     that is no better on labels that neither saw, the predictions stay as they are.
     """
+    from xtalshift.data.readers import check_source
     from xtalshift.data.settings import DataConfig
+
+    config = _settings(method, assign or [])
+    check_source(labelled)  # before PyTorch is imported, which takes seconds
+    check_output(out, model, labelled, source, replaces_model=True)
     from xtalshift.jobs.adapt import source_like
     from xtalshift.model import load_model
     from xtalshift.model.persist import check_model_folder
     from xtalshift.model.several_folder import check_models_folder, holds_several
 
-    check_output(out, model, labelled, source, replaces_model=True)
     several = holds_several(model)
     (check_models_folder if several else check_model_folder)(out, overwrite=overwrite)
-    config = _settings(method, assign or [])
     rows = DataConfig.from_dict({"dataset": labelled, **labels})
     how: dict[str, Any] = {
         "calibration_folds": calibration_folds,
@@ -205,6 +209,10 @@ def _settings(method: str, assign: list[str]) -> AdaptConfig | None:
         if assign:
             raise ConfigError(f"--method auto has no settings; leave out --set {assign[0]}")
         return None
+    known = adapting_methods()
+    if method not in known:  # before PyTorch is imported
+        hint = near_miss(method, known)
+        raise UsageError(f"unknown method {method!r}{hint}. Known: auto, {', '.join(known)}")
     from xtalshift.cal.adaptation import AdaptConfig
     from xtalshift.config import parse_assignment, set_nested
 

@@ -40,13 +40,16 @@ def calibrate_command(
     Give at least 10 labels that are a random sample of the region. For networks, `adapt` improves
     the predictions too.
     """
+    from xtalshift.data.readers import check_source
     from xtalshift.data.settings import DataConfig
+
+    check_source(labelled)  # before PyTorch is imported, which takes seconds
+    check_output(out, model, labelled, replaces_model=True)
     from xtalshift.jobs.adapt import calibrate
     from xtalshift.model import load_model, save_model
     from xtalshift.model.persist import check_model_folder
     from xtalshift.model.several_folder import holds_several
 
-    check_output(out, model, labelled, replaces_model=True)
     rows = DataConfig.from_dict({"dataset": labelled, **labels})
     if holds_several(model):
         _calibrate_several(model, rows, out, device, threads, overwrite=overwrite)

@@ -46,7 +46,7 @@ def check_command(
     header), and what to do.
     """
     from xtalshift.data.settings import DataConfig
-    from xtalshift.data.several import settings_of_targets
+    from xtalshift.data.several import read_settings, settings_of_targets
     from xtalshift.jobs.check import check_table, fix_table
 
     if fix is not None:
@@ -68,6 +68,10 @@ def check_command(
     targets = settings_of_targets(given)
     if len(targets) > 1 and (fix is not None or strict):
         raise UsageError("--fix and --strict are for one target; name it alone (--target)")
+    if len(targets) > 1 and given.bounds == "use":  # of those that are numbers
+        from xtalshift.model.several_inputs import settings_of_kinds
+
+        targets = settings_of_kinds(targets, read_settings(targets)[0])
     for name, own in targets.items():
         if len(targets) > 1:
             typer.echo(f"Target {name}")

@@ -141,7 +141,7 @@ def _fetch_structures(
 
 def say_fetched(found: Fetched) -> None:
     """Say what a database gave."""
-    from xtalshift.report.shared.text import plural
+    from xtalshift.words import plural
 
     total = "" if found.n_matching is None else f" of {found.n_matching:,} that match"
     asked = plural(found.n_requests, "request") if found.n_requests else "all were on disk"

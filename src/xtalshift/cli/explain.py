@@ -120,10 +120,11 @@ def _load(model: Path, device: str | None, level: float, reading: object) -> Any
 
 def _materials(predictor: AnyPredictor, inputs: Sequence[str], given: Sequence[str]) -> Materials:
     """Return what to explain: formulas at the prompt, or the rows of one file."""
-    from xtalshift.cli.predict import names_file
+    from xtalshift.cli.predict import names_file, refuse_table_options
 
     files = [text for text in inputs if names_file(text, predictor)]
     if not files:
+        refuse_table_options(predictor)
         values = dict(text.partition("=")[::2] for text in given)
         from xtalshift.jobs.explain_prediction import reader
 

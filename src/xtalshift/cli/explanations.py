@@ -138,7 +138,7 @@ def _print_parts(console: Console, one: Explanation, top: int) -> None:
     add("Kinds of features", *_first(one.families, top, one.no_features))
     if one.features:
         add("Single features", *_first(one.features, top, ""))
-        if abs(one.left_over) > 1e-6 * max(abs(one.value - one.base), 1e-300):
+        if one.lacks:
             table.add_row(
                 "  [dim]not shared (integral of a network)[/dim]",
                 "",

@@ -17,6 +17,7 @@ from xtalshift.data.units import name_with_unit
 from xtalshift.data.writers import check_output, refuse_loss, write_frame
 from xtalshift.errors import DataError, FormulaError, UsageError
 from xtalshift.uncertainty.settings import LEVEL
+from xtalshift.words import plural
 
 if TYPE_CHECKING:
     from xtalshift.jobs.predict import AnyPredictor, PredictionCounts
@@ -134,6 +135,13 @@ def names_file(text: str, predictor: AnyPredictor) -> bool:
     return Path(text).exists() or "/" in text or Path(text).suffix[1:].isalpha()
 
 
+def refuse_table_options(predictor: AnyPredictor) -> None:
+    """Raise `DataError` if an option says how a file is read, where there are formulas."""
+    for name in predictor.reading.model_fields_set - {"hydrates", "amounts"}:
+        option = f"--{name.replace('_', '-')}"
+        raise DataError(f"{option} is for a file; at the prompt there are formulas only")
+
+
 def _predict_formulas(
     predictor: AnyPredictor,
     formulas: list[str],
@@ -145,9 +153,7 @@ def _predict_formulas(
     from xtalshift.model.several import SeveralPredictions
     from xtalshift.model.table_predictor import TablePredictor
 
-    for name in predictor.reading.model_fields_set - {"hydrates", "amounts"}:
-        option = f"--{name.replace('_', '-')}"
-        raise DataError(f"{option} is for a file; at the prompt there are formulas only")
+    refuse_table_options(predictor)
     values = dict(text.partition("=")[::2] for text in given)
     found = predictor.predict_formulas(formulas, values)
     rows = found.rows()
@@ -314,24 +320,19 @@ def _describe(counts: PredictionCounts, level: float) -> list[str]:
             verb = "has" if counts.new_elements == 1 else "have"
             elements = f"; {counts.new_elements:,} {verb} elements that no training material has"
         lines.append(
-            f"{_rows(counts.outside, 'is', 'are')} outside the domain of the model (in_domain), "
-            f"where its predictions and intervals may be wrong{elements}"
+            f"{plural(counts.outside, 'row', 'is', 'are')} outside the domain of the model "
+            f"(in_domain), where its predictions and intervals may be wrong{elements}"
         )
     if counts.unbounded:
-        has = _rows(counts.unbounded, "has", "have")
+        has = plural(counts.unbounded, "row", "has", "have")
         lines.append(f"{has} no finite {100 * level:g} % interval")
     if counts.clipped:
-        has = _rows(counts.clipped, "has", "have")
+        has = plural(counts.clipped, "row", "has", "have")
         lines.append(f"{has} features far outside the training range (n_clipped)")
     if counts.imputed:
-        has = _rows(counts.imputed, "has", "have")
+        has = plural(counts.imputed, "row", "has", "have")
         lines.append(
             f"{has} an element without some tabulated properties, which are replaced by means "
             "(n_imputed)"
         )
     return lines
-
-
-def _rows(count: int, one: str, several: str) -> str:
-    """Return a number of rows with the verb of it."""
-    return f"{count:,} {f'row {one}' if count == 1 else f'rows {several}'}"

@@ -192,14 +192,17 @@ def run_command(
             "split.separate": separate,
         },
     )
+    from xtalshift.data.readers import check_source
     from xtalshift.data.several import settings_of_targets
-    from xtalshift.jobs.run import run
     from xtalshift.parallel import make_executor
 
     folder = out or Path("runs") / Path(settings.data.dataset).name.split(".")[0]
+    check_source(settings.data.dataset)  # before PyTorch is imported, which takes seconds
     check_output(
         folder, settings.data.dataset, config, settings.split.relation_file, settings.candidates
     )
+    from xtalshift.jobs.run import run
+
     progress = make_progress()
     executor = make_executor(workers=settings.threads)
     targets = settings_of_targets(settings.data)

@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
-from xtalshift.report.shared.text import format_ratio, plural
+from xtalshift.report.shared.text import format_ratio
+from xtalshift.words import plural
 
 if TYPE_CHECKING:
     from xtalshift.benchmark.several_results import SeveralResults

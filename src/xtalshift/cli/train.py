@@ -16,6 +16,7 @@ from xtalshift.data.writers import check_output, open_writer, refuse_loss
 from xtalshift.errors import ConfigError, DataError
 from xtalshift.methods import saved_methods
 from xtalshift.progress import resumable
+from xtalshift.words import plural
 
 if TYPE_CHECKING:
     from xtalshift.data.settings import DataConfig
@@ -165,11 +166,14 @@ def train_command(
             "fidelity.values": options.split_names(fidelity),
         },
     )
+    from xtalshift.data.readers import check_source
     from xtalshift.data.several import settings_of_targets
+
+    check_source(source)  # before PyTorch is imported, which takes seconds
+    check_output(out, source, split, config, replaces_model=True)
     from xtalshift.jobs.train import TrainedClasses, method_to_save, train
     from xtalshift.model.persist import check_model_folder, save_model
 
-    check_output(out, source, split, config, replaces_model=True)
     targets = settings_of_targets(settings.data)
     if len(targets) > 1:
         _refuse_for_several(
@@ -301,10 +305,11 @@ def _say_errors(trained: Trained, method: str) -> None:
         f"(training mean: {trained.val_mae_dummy:.4g})"
     )
     if members:
-        where = f"of {trained.n_validation:,} rows, each predicted by fits to others"
+        where = f"of {plural(trained.n_validation, 'row')}, each predicted by fits to others"
     else:
-        where = f"{trained.n_train:,} training and {trained.n_validation:,} validation rows"
+        where = f"{trained.n_train:,} training and {plural(trained.n_validation, 'validation row')}"
     kind = "cross-fit" if members else "validation"
+    where += _seen(trained)
     typer.echo(f"{method}: {kind} {errors}, {where} (materials like the training data)")
     if trained.val_mae >= trained.val_mae_dummy and method != "dummy":
         typer.echo(
@@ -314,6 +319,19 @@ def _say_errors(trained: Trained, method: str) -> None:
         )
     if members:
         typer.echo(options.describe_members(members))
+
+
+def _seen(trained: Trained | TrainedClasses) -> str:
+    """Return why some rows were not judged, an empty text if none was left out."""
+    seen = trained.model.card.provenance.get("pretrained")
+    known = seen["seen"] if isinstance(seen, dict) else 0
+    number = min(known, len(trained.inputs.data) - trained.n_validation)
+    if number < 1 or not trained.model.card.provenance.get("members"):
+        return ""
+    return (
+        f" ({plural(number, 'row', 'is', 'are')} not among them, because the pretrained features "
+        "have seen the material: they train, and judge nothing)"
+    )
 
 
 def _refuse_beside(option: str, others: Mapping[str, Path | None]) -> None:
@@ -379,9 +397,10 @@ def _print_classes(trained: TrainedClasses, method: str) -> None:
     """Print what a training of classes has found."""
     scores, model = trained.scores, trained.model
     members = model.card.provenance.get("members")
-    where = f"{trained.n_train:,} training and {trained.n_validation:,} validation rows"
+    where = f"{trained.n_train:,} training and {plural(trained.n_validation, 'validation row')}"
     if members:
-        where = f"{trained.n_validation:,} rows, each predicted by fits to others"
+        where = f"{plural(trained.n_validation, 'row')}, each predicted by fits to others"
+    where += _seen(trained)
     typer.echo(f"Classes: {(' < ' if model.ordered else ', ').join(model.classes)}")
     typer.echo(
         f"{method}: {'cross-fit' if members else 'validation'} {options.describe_scores(scores)}; "

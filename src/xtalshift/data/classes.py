@@ -16,6 +16,7 @@ from xtalshift.data.intake import MAX_EXAMPLES, Example, Finding
 from xtalshift.data.numbers import BLANKS, NumberColumn, cause_of
 from xtalshift.errors import ConfigError, DataError
 from xtalshift.registry import near_miss
+from xtalshift.words import plural
 
 if TYPE_CHECKING:
     from xtalshift.data.dataset import Dataset
@@ -149,7 +150,8 @@ def _check_order(
     if count > 1 and unknown.sum() >= _MANY * (usable | unknown).sum():
         row = int(np.flatnonzero(unknown & (texts == missing))[0]) + 1
         raise DataError(
-            f"--class-order lacks the class {missing!r}, which {count:,} rows of {name!r} have "
+            f"--class-order lacks the class {missing!r}, which {plural(count, 'row')} of {name!r} "
+            f"{'has' if count == 1 else 'have'} "
             f"(the first is row {row}); add it to the order"
         )
 
@@ -403,7 +405,12 @@ def without_empty(data: Dataset) -> Dataset:
 def check_classes(data: Dataset) -> None:
     """Raise `DataError` unless a clean data set has two classes, each with two materials."""
     assert data.classes is not None
-    counts = np.bincount(data.y.astype(np.intp), minlength=len(data.classes))
+    # rows of one material may be kept apart, and are all on one side of a split
+    _, first = np.unique(
+        [f"{code} {group}" for code, group in zip(data.y, data.groups, strict=True)],
+        return_index=True,
+    )
+    counts = np.bincount(data.y[first].astype(np.intp), minlength=len(data.classes))
     name = data.target_name or "target"
     if (counts > 0).sum() < 2:  # noqa: PLR2004
         only = data.classes[int(counts.argmax())]

@@ -510,4 +510,6 @@ def _nothing_left(table: Dataset, dropped: tuple[Finding, ...]) -> str:
     causes = "; ".join(
         f"{finding.count} x {finding.kind} ({finding.first()})" for finding in dropped
     )
-    return f"none of the {len(table)} rows of {where} is usable: {causes}"
+    if len(table) == 1:
+        return f"the only row of {where} is not usable: {causes}"
+    return f"none of the {len(table):,} rows of {where} is usable: {causes}"

@@ -16,6 +16,7 @@ from xtalshift.data.dataset import Dataset, ObjectArray
 from xtalshift.data.files import list_names, no_column
 from xtalshift.errors import DataError
 from xtalshift.registry import near_miss
+from xtalshift.words import plural
 
 MEASURED = ("exp", "meas", "obs")
 """How words for measured values begin."""
@@ -113,7 +114,7 @@ def _left_out(
         )
     blank = int(np.sum(cells == ""))
     if blank:
-        what = "1 row is" if blank == 1 else f"{blank:,} rows are"
+        what = plural(blank, "row", "is", "are")
         remarks.append(f"warning: {what} left out, because {column!r} is empty there")
     return remarks
 
@@ -130,8 +131,5 @@ def _text(cell: object) -> str:
 def _describe(sizes: dict[str, int]) -> str:
     """Return values with their number of rows, the most frequent first."""
     order = sorted(sizes, key=lambda name: -sizes[name])
-    shown = ", ".join(
-        f"{name!r} in {sizes[name]:,} row{'' if sizes[name] == 1 else 's'}"
-        for name in order[:_SHOWN]
-    )
+    shown = ", ".join(f"{name!r} in {plural(sizes[name], 'row')}" for name in order[:_SHOWN])
     return shown + (f" and {len(order) - _SHOWN} more" if len(order) > _SHOWN else "")

@@ -24,6 +24,7 @@ REMEDIES = {
     "out of range": "Use another unit",
     "a bound": "The value itself is not known; --bounds use trains on what is known of it",
     "a range": "Write one value, or train on what is known of it: --bounds use",
+    "a reversed range": "Write the lower end first (1-2), or the value itself",
     "several values": "Write one row for each value",
     "a date": "Restore the number; spreadsheets turn 1-2 and 3/4 into dates",
     "ambiguous": "Give --decimal and --thousands, which settle how numbers are written",

@@ -304,7 +304,9 @@ def _refuse_several(text: str, style: NumberStyle, shown: str) -> NumberText | N
     for left, right in _pairs(text):
         first, last = _read_value(left, style), _read_value(right, style)
         if first and last and (not first.unit or first.unit == last.unit):
-            low, high = sorted((first.value, last.value))
+            low, high = first.value, last.value
+            if low > high:  # 10-3 may stand for 10^-3, and a slip for another number
+                return NumberText(problem=f"a reversed range: {shown}", unit=last.unit)
             return NumberText(problem=f"a range: {shown}", unit=last.unit, lower=low, upper=high)
     for mark in _SEVERAL:
         found = [_read_value(part, style) for part in mark.split(text)]

@@ -100,9 +100,9 @@ def read_numbers(
     NumberColumn
         Text is rounded to the nearest float, as in Python. The problem is ``""`` for a number that
         `in_range` accepts, else ``"missing"``, ``"infinite"``, ``"out of range: 1e+160 ..."``, or a
-        cause and the text: ``a bound`` (``<4.2``), ``a range`` (``19-21``), ``several values``,
-        ``a date``, ``ambiguous`` (``1,708`` where the marks are not settled), ``another decimal
-        mark``, ``another unit``, ``not a number``.
+        cause and the text: ``a bound`` (``<4.2``), ``a range`` (``19-21``), ``a reversed range``
+        (``21-19``), ``several values``, ``a date``, ``ambiguous`` (``1,708`` where the marks are
+        not settled), ``another decimal mark``, ``another unit``, ``not a number``.
     """
     series = pd.Series(cells).reset_index(drop=True)
     if pd.api.types.is_numeric_dtype(series) and not pd.api.types.is_complex_dtype(series):

@@ -148,13 +148,19 @@ def read_configured(
             progress=progress,
         )
         return _with_row_columns(found, data)
-    if not path.exists():
-        hint = near_miss(name, list_datasets())
-        raise DataError(
-            f"{name!r} is neither a file nor a data set{hint or '.'} Readable are {READABLE}, "
-            "and the names that 'xtalshift datasets list' shows"
-        )
+    check_source(name)
     return read_file(data, need_target=need_target)[1]
+
+
+def check_source(name: str) -> None:
+    """Raise `DataError` if a table is neither a file nor a data set, before any work."""
+    if Path(name).exists() or name in list_datasets():
+        return
+    hint = near_miss(name, list_datasets())
+    raise DataError(
+        f"{name!r} is neither a file nor a data set{hint or '.'} Readable are {READABLE}, and the "
+        "names that 'xtalshift datasets list' shows"
+    )
 
 
 def read_file(data: DataConfig, *, need_target: bool = True) -> tuple[RawTable, Dataset]:

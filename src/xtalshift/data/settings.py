@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Any, Literal, Self, TypeVar
 
 from pydantic import field_validator, model_validator
 
 from xtalshift.chem.formulas import Hydrates, Notation
 from xtalshift.chem.mixtures import Amounts
 from xtalshift.config import Settings, split_names
+from xtalshift.errors import ConfigError
 from xtalshift.registry import near_miss
 
 SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe"}
@@ -165,3 +166,23 @@ class FidelityConfig(Settings):
                 "--fidelity is a value of the column that --fidelity-col names; give it"
             )
         return self
+
+
+Config = TypeVar("Config", bound=DataConfig)
+_OF_NUMBERS: dict[str, Any] = {"transform": "none", "bounds": "drop", "unit": ""}
+"""Settings that classes cannot have, with their usual values."""
+
+
+def without_scale(settings: Config) -> Config:
+    """Return settings without what only numbers have: transform, bounds and unit."""
+    return settings.model_copy(update=_OF_NUMBERS)
+
+
+def refuse_of_numbers(settings: DataConfig) -> None:
+    """Raise `ConfigError` for settings of numbers, where the target is a class."""
+    for name, usual in _OF_NUMBERS.items():
+        if (given := getattr(settings, name)) != usual:
+            raise ConfigError(
+                f"--{name} {given} is about numbers, and {settings.target or 'the target'} is a "
+                "class; leave it out, or give --task regression"
+            )

@@ -19,6 +19,7 @@ from xtalshift.data.sources import open_source
 from xtalshift.errors import ConfigError, DataError, UsageError
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.registry import near_miss
+from xtalshift.words import plural
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +32,11 @@ class Hole:
 
     def describe(self) -> str:
         """Return it in one line."""
-        return f"{self.target}: {self.rows:,} of {self.of:,} rows have no value of it, but another"
+        have = "has" if self.rows == 1 else "have"
+        return (
+            f"{self.target}: {self.rows:,} of {plural(self.of, 'row')} {have} no value of it, but "
+            "another"
+        )
 
 
 def settings_of_targets(data: DataConfig) -> dict[str, DataConfig]:

@@ -324,7 +324,7 @@ class Learner(BaseEstimator, Learned):
         from xtalshift.splits import RandomSplit  # not needed where rows to select by are given
 
         split = RandomSplit(self.validation_fraction, rng)
-        mask = self._spare(split.held_out(rows.X, rows.y, groups), rows.y)
+        mask = self._spare(split.held_out(rows.X, rows.y, groups), rows)
         return rows.take(~mask), rows.take(mask)
 
     def _check_rows(
@@ -400,7 +400,7 @@ class Learner(BaseEstimator, Learned):
     def take_classes(self, data: FitData) -> None:
         """Take over the classes of a fit, where a model is made without `fit`."""
 
-    def _spare(self, held_out: NDArray[np.bool_], y: NDArray[np.float64]) -> NDArray[np.bool_]:  # noqa: ARG002
+    def _spare(self, held_out: NDArray[np.bool_], rows: Labelled) -> NDArray[np.bool_]:  # noqa: ARG002
         """Return which rows may be held out, of those that were drawn."""
         return held_out
 
@@ -519,8 +519,8 @@ class Classifier(ClassifierMixin, Learner, ClassPredictor):
             classes=len(self.present_),
         )
 
-    def _spare(self, held_out: NDArray[np.bool_], y: NDArray[np.float64]) -> NDArray[np.bool_]:
-        return keep_classes(held_out, y)
+    def _spare(self, held_out: NDArray[np.bool_], rows: Labelled) -> NDArray[np.bool_]:
+        return keep_classes(held_out, rows.y, rows.groups)
 
 
 LEAST_PROBABILITY = 1e-12
@@ -532,8 +532,13 @@ def likelihoods(forecast: NDArray[np.float64], y: NDArray[np.float64]) -> NDArra
     return np.asarray(forecast[np.arange(len(y)), y.astype(np.intp)])
 
 
-def keep_classes(held_out: NDArray[np.bool_], y: NDArray[np.float64]) -> NDArray[np.bool_]:
+def keep_classes(
+    held_out: NDArray[np.bool_], y: NDArray[np.float64], groups: NDArray[Any] | None = None
+) -> NDArray[np.bool_]:
     """Return which rows may be held out so that every class keeps some.
+
+    If none of those that were drawn may be, one material of the class with the most is held out in
+    their place.
 
     Parameters
     ----------
@@ -541,9 +546,24 @@ def keep_classes(held_out: NDArray[np.bool_], y: NDArray[np.float64]) -> NDArray
         Rows that were drawn.
     y : ndarray of float64, shape (n,)
         Number of the class of each row.
+    groups : ndarray of str, shape (n,), optional
+        Reduced formulas; by default each row is a material of its own.
     """
     gone = np.setdiff1d(y[held_out], y[~held_out])
-    return held_out & ~np.isin(y, gone)
+    kept = held_out & ~np.isin(y, gone)
+    if kept.any() or not held_out.any():
+        return kept
+    _, materials = np.unique(np.arange(len(y)) if groups is None else groups, return_inverse=True)
+    number = {code: np.unique(materials[y == code]) for code in np.unique(y)}
+    most = max(number, key=lambda code: len(number[code]))
+    if len(number[most]) < 2:  # noqa: PLR2004 - one of them has to stay
+        return kept
+    # no other class may lose its last rows with it
+    for material in number[most]:
+        chosen = materials == material
+        if np.isin(y[chosen], y[~chosen]).all():
+            return np.asarray(chosen)
+    return kept
 
 
 def no_predictions(data: FitData) -> NDArray[np.float64]:

@@ -35,6 +35,7 @@ from xtalshift.registry import near_miss
 from xtalshift.seeding import as_generator
 from xtalshift.uncertainty.conformal import ONE_SIGMA
 from xtalshift.uncertainty.predictive import PredictiveDistribution
+from xtalshift.words import plural
 
 FloatArray = NDArray[np.float64]
 Points = NDArray[np.float32]
@@ -271,8 +272,8 @@ class Pool:
     def close(self, progress: Progress) -> Kept:
         """Return the candidates, and say what was left out."""
         parts = [f"{count:,} {why}" for why, count in self._left_out.items() if count]
-        text = f"{self._rows:,} rows: " + "".join(f"{part}, " for part in parts)
-        text += f"{self._found:,} candidates"
+        text = f"{plural(self._rows, 'row')}: " + "".join(f"{part}, " for part in parts)
+        text += plural(self._found, "candidate")
         if self._first_bad:
             text += f" (unreadable: {self._first_bad})"
         if not self._found:

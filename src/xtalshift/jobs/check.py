@@ -22,7 +22,7 @@ from xtalshift.data.number_findings import number_findings
 from xtalshift.data.number_texts import POINT
 from xtalshift.data.numbers import NumberColumn, cause_of, plain_numbers, read_numbers
 from xtalshift.data.readers import read_file
-from xtalshift.data.settings import DataConfig
+from xtalshift.data.settings import DataConfig, refuse_of_numbers
 from xtalshift.data.structure_findings import crystal_findings
 from xtalshift.data.target_bounds import bounds_findings, use_bounds
 from xtalshift.errors import FormulaError
@@ -85,8 +85,12 @@ def check_table(data: DataConfig, progress: Progress = NO_PROGRESS) -> Checked:
     ------
     DataError
         If the file cannot be read or a column does not exist.
+    ConfigError
+        If the target is a class, and a unit or bounds are given.
     """
     raw, table = read_file(data, need_target=False)
+    if table.classes is not None:
+        refuse_of_numbers(data)
     others = [str(name) for name in table.columns if name not in data.feature_cols]
     numeric = numeric_columns(table.columns[others])
     numbers = [

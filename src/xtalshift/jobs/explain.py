@@ -188,8 +188,8 @@ def _worst(
         described: dict[object, WorstRow] = {}
         for number, group in chosen.groupby("part"):
             part = parts[int(str(number))]
-            X, domain = problem.X[part.record.features], models[int(str(number))].domain
-            own = describe_worst(group, problem, X, part.fold, domain)
+            X, model = problem.X[part.record.features], models[int(str(number))]
+            own = describe_worst(group, problem, X, part.fold, model)
             described |= dict(zip(group.index, own, strict=True))
         found += [described[index] for index in chosen.index]
     return tuple(found)

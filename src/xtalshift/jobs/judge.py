@@ -37,6 +37,7 @@ from xtalshift.splits.audit.shift_measures import sample, two_sample
 from xtalshift.uncertainty.conformal import Calibration
 from xtalshift.uncertainty.expected_error import Expected, Hold, ProxyError, expect_error
 from xtalshift.uncertainty.settings import LEVEL, IntervalConfig
+from xtalshift.words import plural
 
 FloatArray = NDArray[np.float64]
 
@@ -160,8 +161,8 @@ def say_bounds(data: Dataset, progress: Progress) -> None:
     n = int(data.bounded.sum())
     if n:
         progress.say(
-            f"{n:,} rows have bounds, and so no error: they train the recommended method, and are "
-            "no part of the proxies"
+            f"{plural(n, 'row', 'has', 'have')} bounds, and so no error: they train the "
+            "recommended method, and are no part of the proxies"
         )
 
 

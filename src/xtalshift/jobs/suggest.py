@@ -16,6 +16,7 @@ from xtalshift.data import RawTable, iter_raw
 from xtalshift.errors import ConfigError, DataError, NotConformalizedError
 from xtalshift.jobs.candidates import Kept, Measured, Points, Pool, Request
 from xtalshift.model import FittedClassifier, FittedModel
+from xtalshift.model.negative_values import warn_of_negative
 from xtalshift.model.table_predictor import TablePredictor
 from xtalshift.progress import NO_PROGRESS, Progress
 
@@ -115,6 +116,10 @@ def suggest(
             "where its intervals need not hold"
             + ("; --in-domain leaves them out" if outside < len(chosen) else "")
         )
+    fitted = predictor.model
+    if isinstance(fitted, FittedModel) and not fitted.may_be_negative:
+        for text in warn_of_negative(chosen["prediction"], fitted.card.target_name):
+            progress.say(text)
     chosen = chosen.drop(columns=_UNUSED).assign(score=batch.score, utility=batch.utility)
     chosen.insert(0, "rank", np.arange(1, len(chosen) + 1))
     return Suggestions(chosen, request.rule)

@@ -29,10 +29,12 @@ from xtalshift.metrics.pareto import (
     refuse_class_goals,
     upward,
 )
+from xtalshift.model.negative_values import warn_of_negative
 from xtalshift.model.several import FittedModels, SeveralPredictions, suffixed
 from xtalshift.model.several_tables import SeveralPredictor
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.uncertainty.conformal import ONE_SIGMA
+from xtalshift.words import plural
 
 FloatArray = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -140,6 +142,10 @@ def suggest_several(
     chosen = chosen.drop(columns=[*dropped, "status", "reason"])
     chosen = chosen.assign(score=batch.score, utility=batch.utility)
     chosen.insert(0, "rank", np.arange(1, len(chosen) + 1))
+    for name in names:
+        if not predictor.models.numbers[name].may_be_negative:
+            for text in warn_of_negative(chosen[suffixed("prediction", name)], name):
+                progress.say(text)
     if len(chosen) < request.n:
         progress.say(f"{len(chosen):,} instead of {request.n:,} are suggested: there are no more")
     signs = upward(np.ones(len(names)), _only(request.goals))
@@ -204,7 +210,7 @@ def _known(
             for key, value in zip(keys, raw.numbers(name)[0].tolist(), strict=True):
                 if key and np.isfinite(value):
                     columns[name][key] = value
-        progress.say(f"{path}: {len(keys):,} rows of measured materials")
+        progress.say(f"{path}: {plural(len(keys), 'row')} of measured materials")
     first, *others = columns.values()
     both = [key for key in first if all(key in other for other in others)]
     frame = pd.DataFrame({"key": both, "formula": both})
@@ -350,8 +356,8 @@ class _Pool:
     def close(self, source: str, progress: Progress) -> tuple[pd.DataFrame, FloatArray, FloatArray]:
         """Return the candidates, samples and predictions, and say what was left out."""
         parts = [f"{count:,} {why}" for why, count in self._left_out.items() if count]
-        text = f"{self._rows:,} rows: " + "".join(f"{part}, " for part in parts)
-        text += f"{self._found:,} candidates"
+        text = f"{plural(self._rows, 'row')}: " + "".join(f"{part}, " for part in parts)
+        text += plural(self._found, "candidate")
         if not self._found:
             raise DataError(f"{source} has no candidate to choose from. {text}")
         progress.say(text)

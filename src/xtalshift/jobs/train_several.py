@@ -26,6 +26,7 @@ from xtalshift.model.several_fitting import join_models
 from xtalshift.model.several_inputs import read_several, settings_of_kinds
 from xtalshift.parallel import count_cores, limited_threads
 from xtalshift.progress import NO_PROGRESS, Progress
+from xtalshift.words import plural
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ def train_several(
             _check_method(name, method, config)
     parts: dict[str, Trained | TrainedClasses] = {}
     for name, own in inputs.items():
-        progress.say(f"Target {name}: {len(own.data):,} materials")
+        progress.say(f"Target {name}: {plural(len(own.data), 'material')}")
         try:
             trained = train_inputs(
                 config.model_copy(update={"data": settled[name]}),

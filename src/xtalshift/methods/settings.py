@@ -10,6 +10,13 @@ from xtalshift.cal.settings import CALConfig
 from xtalshift.config import Settings
 from xtalshift.estimators.predictors import Loss
 from xtalshift.nn.settings import ERMConfig, resolve_architecture
+from xtalshift.registry import near_miss
+
+DEVICES = (
+    "auto", "cpu", "cuda", "mps", "xpu", "hpu", "mtia", "ipu", "maia", "meta", "vulkan", "xla",
+    "privateuseone",
+)  # fmt: skip
+"""Kinds of devices that PyTorch may have; which of them are there is known when one is used."""
 
 
 class NetworkConfig(Settings):
@@ -63,6 +70,15 @@ class MethodSettings(Settings):
     erm: ERMConfig = ERMConfig()
     cal: CALConfig = Field(default_factory=lambda: CALConfig.from_dict({}))
     lightgbm: LightGBMConfig = LightGBMConfig()
+
+    @field_validator("device")
+    @classmethod
+    def _possible_device(cls, name: str) -> str:
+        kind, colon, number = name.partition(":")
+        if kind not in DEVICES or (colon and not number.isdecimal()):
+            hint = near_miss(kind, DEVICES)
+            raise ValueError(f"no such device{hint}; name auto, cpu, cuda, cuda:1, mps, xpu ...")
+        return name
 
     def erm_arguments(self, seed: int | None) -> dict[str, Any]:
         """Return the arguments of a network with plain training."""

@@ -40,6 +40,7 @@ from xtalshift.progress import Progress
 from xtalshift.seeding import derive_seed
 from xtalshift.uncertainty.class_calibration import ClassCalibration
 from xtalshift.uncertainty.settings import IntervalConfig
+from xtalshift.words import plural
 
 FloatArray = NDArray[np.float64]
 
@@ -167,9 +168,10 @@ def _calibrate(
     As for numbers: a stack has predicted rows by fits to others already.
     """
     assert data.classes is not None
+
     if rows.calibration.size:
         if rows.calibration.size < MIN_CALIBRATION:
-            return None
+            return _say_none(rows.calibration.size, progress)
         return calibrate_classifier(
             learner,
             X[rows.calibration],
@@ -191,7 +193,7 @@ def _calibrate(
         )
     few = len(used) < MIN_CALIBRATION or len(np.unique(data.groups[used])) < 2  # noqa: PLR2004
     if few or own is not None:
-        return None
+        return _say_none(len(used) if own is None else len(own.rows), progress)
     return cross_calibrate_classifier(
         learner,
         X[used],
@@ -206,6 +208,16 @@ def _calibrate(
         workers=workers,
         progress=progress,
     )
+
+
+def _say_none(n: int, progress: Progress) -> ClassCalibration | None:
+    """Say why there is no calibration, and return None."""
+    progress.say(
+        "No prediction sets, and probabilities as the classifier gives them: "
+        f"{plural(n, 'row')} for calibration, at least {MIN_CALIBRATION} of two materials are "
+        "needed"
+    )
+    return None
 
 
 def _build(

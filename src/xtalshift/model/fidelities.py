@@ -24,6 +24,7 @@ from xtalshift.model.label_judges import CrossFit
 from xtalshift.model.stacked_adaptation import adapt_by_stack
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.uncertainty.settings import IntervalConfig
+from xtalshift.words import plural
 
 FEWEST = 10
 """Fewest rows of the lower fidelity, of materials without a value of the higher one."""
@@ -119,14 +120,16 @@ def fit_fidelities(
         return FidelityFit(model, len(high), 0, n_shared)
     if len(apart) < FEWEST or np.ptp(apart.y) == 0:
         progress.say(
-            f"warning: the lower fidelity is not used: {len(apart):,} of its materials have no "
-            f"value of the higher one, and at least {FEWEST} that differ are needed"
+            f"warning: the lower fidelity is not used: {len(apart):,} of its materials "
+            f"{'has' if len(apart) == 1 else 'have'} no value of the higher one, and at least "
+            f"{FEWEST} that differ are needed"
         )
         model = fit(high, method, intervals=intervals, domain=domain, **options)  # type: ignore[arg-type]
         return FidelityFit(model, len(high), 0, n_shared)
     if n_shared:
         progress.say(
-            f"{n_shared:,} materials have both fidelities: of the lower one, they are left out"
+            f"{plural(n_shared, 'material', 'has', 'have')} both fidelities: their lower one is "
+            "left out"
         )
     aside = IntervalConfig(method="none")
     start = fit(apart, method, intervals=aside, domain=domain is True, **options)  # type: ignore[arg-type]

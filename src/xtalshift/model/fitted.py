@@ -131,6 +131,11 @@ class FittedModel(MaterialModel):
         """The estimator."""
         return self.regressor
 
+    @property
+    def may_be_negative(self) -> bool:
+        """Whether a training value is negative, or none is known; see `warn_of_negative`."""
+        return self.domain is None or bool(self.domain.targets_.min() < 0)
+
     def predict_features(self, X: FloatArray) -> FloatArray:
         """Return the predicted values of rows of features, in the unit of the target."""
         return self.scale.inverse(self.regressor.predict(X))

@@ -50,6 +50,7 @@ from xtalshift.seeding import derive_seed
 from xtalshift.splits import RandomSplit
 from xtalshift.uncertainty.conformal import Calibration
 from xtalshift.uncertainty.settings import IntervalConfig
+from xtalshift.words import plural
 
 Rows = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
@@ -370,16 +371,23 @@ def draw_rows(
     how = "none" if intervals is None else intervals.how(len(rest), cross_fits=cross_fits)
     if intervals is not None and how == "held-out":
         split = RandomSplit(intervals.share, derive_seed(seed, "calibration"))
-        held_out = _spare(split.held_out(rest, None, groups[rest]), rest, labels)
+        held_out = _spare(split.held_out(rest, None, groups[rest]), rest, labels, groups)
         calibration, rest = rest[held_out], rest[~held_out]
     split = RandomSplit(validation_share, derive_seed(seed, "validation"))
-    held_out = _spare(split.held_out(rest, None, groups[rest]), rest, labels)
+    held_out = _spare(split.held_out(rest, None, groups[rest]), rest, labels, groups)
     return FitRows(rest[~held_out], rest[held_out], calibration)
 
 
-def _spare(held_out: NDArray[np.bool_], rows: Rows, labels: FloatArray | None) -> NDArray[np.bool_]:
+def _spare(
+    held_out: NDArray[np.bool_],
+    rows: Rows,
+    labels: FloatArray | None,
+    groups: NDArray[np.object_],
+) -> NDArray[np.bool_]:
     """Return which rows may be held out, of those that were drawn."""
-    return held_out if labels is None else keep_classes(held_out, labels[rows])
+    if labels is None:
+        return held_out
+    return keep_classes(held_out, labels[rows], groups[rows].astype(str))
 
 
 def _part(values: FloatArray | None, rows: Rows) -> FloatArray | None:
@@ -595,8 +603,8 @@ def _calibrate(
         return None
     if exact.sum() < MIN_CALIBRATION:
         progress.say(
-            f"No intervals: {exact.sum()} rows for calibration, at least {MIN_CALIBRATION} are "
-            "needed"
+            f"No intervals: {plural(int(exact.sum()), 'row')} for calibration, at least "
+            f"{MIN_CALIBRATION} are needed"
         )
         return None
     if how == "held-out":

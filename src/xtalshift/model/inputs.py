@@ -18,7 +18,7 @@ from xtalshift.data.fidelities import part_fidelities
 from xtalshift.data.formula_texts import GIVE_STRUCTURES, find_formulas, name_structures
 from xtalshift.data.intake import Example, Finding, advise_on_range
 from xtalshift.data.readers import read_configured, takes_replicates
-from xtalshift.data.settings import DataConfig, FidelityConfig
+from xtalshift.data.settings import DataConfig, FidelityConfig, refuse_of_numbers
 from xtalshift.data.sources import open_source
 from xtalshift.errors import ConfigError, DataError, FormulaError
 from xtalshift.featurize import CompositionFeatures, CompositionFeaturizer, Features
@@ -26,10 +26,9 @@ from xtalshift.featurize.blocks import Blocks, needs_structures, with_structures
 from xtalshift.featurize.known_targets import find_known_target
 from xtalshift.featurize.pretrained import count_overlap
 from xtalshift.progress import NO_PROGRESS, Progress
+from xtalshift.words import plural
 
 Config = TypeVar("Config", bound=DataConfig)
-_OF_NUMBERS = {"transform": "none", "bounds": "drop", "unit": ""}
-"""Settings that classes cannot have, with their usual values."""
 _SHOWN = 8
 """Classes that are named with their numbers of rows."""
 
@@ -159,24 +158,9 @@ def read_rows(
             "give --task regression (or --set data.task=regression) if they are numbers"
         )
     if table.classes is not None:
-        _refuse_of_numbers(settings)
+        refuse_of_numbers(settings)
     check_scale(table, settings.transform)
     return table
-
-
-def without_scale(settings: Config) -> Config:
-    """Return settings without what only numbers have: transform, bounds and unit."""
-    return settings.model_copy(update=_OF_NUMBERS)
-
-
-def _refuse_of_numbers(settings: DataConfig) -> None:
-    """Raise `ConfigError` for settings of numbers, where the target is a class."""
-    for name, usual in _OF_NUMBERS.items():
-        if (given := getattr(settings, name)) != usual:
-            raise ConfigError(
-                f"--{name} {given} is about numbers, and {settings.target or 'the target'} is a "
-                "class; leave it out, or give --task regression"
-            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -352,8 +336,9 @@ def _say_intake(data: Dataset, n_features: int, transform: str, progress: Progre
     if intake.reading is not None and intake.reading.layout:
         progress.say(f"  {intake.reading.brief()}")
     progress.say(
-        f"{intake.rows_read:,} rows read, {intake.rows_dropped:,} dropped, "
-        f"{intake.rows_merged:,} merged: {intake.rows_kept:,} materials, {n_features} features"
+        f"{plural(intake.rows_read, 'row')} read, {intake.rows_dropped:,} dropped, "
+        f"{intake.rows_merged:,} merged: {plural(intake.rows_kept, 'material')}, {n_features} "
+        "features"
     )
     for finding in intake.dropped:
         progress.say(f"  dropped {finding.count:,}: {finding.kind} ({finding.first()})")
@@ -362,8 +347,7 @@ def _say_intake(data: Dataset, n_features: int, transform: str, progress: Progre
     if intake.notes:
         count = sum(finding.count for finding in intake.notes)
         kinds = "; ".join(f"{finding.count:,} x {finding.kind}" for finding in intake.notes[:3])
-        what = "1 material" if count == 1 else f"{count:,} materials"
-        progress.say(f"  note: remarks on {what} ({kinds})")
+        progress.say(f"  note: remarks on {plural(count, 'material')} ({kinds})")
     if data.classes is not None:
         counts = np.bincount(data.y.astype(np.intp), minlength=len(data.classes))
         shown = [f"{name} {count:,}" for name, count in zip(data.classes, counts, strict=True)]

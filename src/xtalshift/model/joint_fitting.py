@@ -32,6 +32,7 @@ from xtalshift.seeding import derive_seed
 from xtalshift.splits import KFoldSplit
 from xtalshift.uncertainty.conformal import Calibration
 from xtalshift.uncertainty.settings import IntervalConfig
+from xtalshift.words import plural
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -222,7 +223,7 @@ def _calibrate(
         own = rows_of.own(target, used)
         if len(own) < MIN_CALIBRATION:
             progress.say(
-                f"{name}: no intervals: {len(own)} rows for calibration, at least "
+                f"{name}: no intervals: {plural(len(own), 'row')} for calibration, at least "
                 f"{MIN_CALIBRATION} are needed"
             )
             found.append(None)

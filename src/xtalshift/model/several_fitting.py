@@ -24,6 +24,7 @@ from xtalshift.model.several import FittedModels
 from xtalshift.model.several_inputs import features_once
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.uncertainty.settings import IntervalConfig
+from xtalshift.words import plural
 
 IntArray = NDArray[np.int64]
 MIN_JOINT = 20
@@ -187,8 +188,9 @@ def join_models(
     shared = sorted(set(known[0]).intersection(*known[1:]), key=known[0].__getitem__)
     if len(shared) < MIN_JOINT:
         progress.say(
-            f"No joint intervals: {len(shared)} rows calibrate the intervals of all targets, at "
-            f"least {MIN_JOINT} are needed; --intervals cross uses every row that has all targets"
+            f"No joint intervals: {plural(len(shared), 'row', 'calibrates', 'calibrate')} the "
+            f"intervals of all targets, at least {MIN_JOINT} are needed; --intervals cross uses "
+            "every row that has all targets"
         )
         return FittedModels(models)
     rows = [[found[key] for found in known] for key in shared]

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from xtalshift.data.dataset import Dataset
-from xtalshift.data.settings import DataConfig
+from xtalshift.data.settings import DataConfig, without_scale
 from xtalshift.data.several import read_settings
 from xtalshift.errors import ConfigError
 from xtalshift.featurize import CompositionFeatures, Features
@@ -18,7 +18,6 @@ from xtalshift.model.inputs import (
     featurizer_of,
     join_inputs,
     only_clean,
-    without_scale,
 )
 from xtalshift.progress import NO_PROGRESS, Progress
 

@@ -82,6 +82,8 @@ class ModelInfo:
     targets: tuple[str, ...] = ()
     numbers: tuple[str, ...] = ()
     """`targets`, `numbers`: names of the targets, if there are several; those that are numbers."""
+    never_negative: dict[str, str] = field(default_factory=dict)
+    """Columns of predictions of models without a negative training value; what they are of."""
 
 
 @dataclass(frozen=True)
@@ -251,6 +253,11 @@ class Screener:
             said,
             several,
             tuple(name for name in several if isinstance(self._models[name], FittedModel)),
+            {
+                f"prediction_{name}" if name else "prediction": one.card.target_name
+                for name, one in self._models.items()
+                if isinstance(one, FittedModel) and not one.may_be_negative
+            },
         )
 
     def screen(self, block: Block) -> Screened:

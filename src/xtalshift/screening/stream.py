@@ -28,6 +28,7 @@ from xtalshift.featurize.blocks import needs_structures
 from xtalshift.metrics.pareto import refuse_class_goals
 from xtalshift.model.card import first_model, saved_features, saved_formula_col
 from xtalshift.model.class_predictions import place_of
+from xtalshift.model.negative_values import warn_of_negative
 from xtalshift.model.ready import model_folder
 from xtalshift.parallel import Executor, InProcessExecutor, Outcome, Policy, Workers
 from xtalshift.progress import CONTINUE, NO_PROGRESS, Progress, resumable
@@ -246,6 +247,9 @@ class _Run:
             self.progress.say("warning: no row meets the conditions of top.csv; it is empty")
         elif len(frame) < self.settings.top.k:
             self.progress.say(f"top.csv has {len(frame):,} rows: no others meet its conditions")
+        for column, name in self.info.never_negative.items():
+            for warning in warn_of_negative(frame[column], name):
+                self.progress.say(f"top.csv: {warning}")
         text: str = mark_frame(frame).to_csv(index=False, lineterminator="\n")
         return text.encode()
 

@@ -25,11 +25,16 @@ from xtalshift.web.models import Shelf
 from xtalshift.web.page.choose_screen import choose_routes
 from xtalshift.web.page.job_screen import job_screen_routes
 from xtalshift.web.page.login import login_routes
+from xtalshift.web.page.model_screen import ModelScreen, model_screen_routes
+from xtalshift.web.page.next_screen import NextScreen, next_screen_routes
+from xtalshift.web.page.prediction_screen import prediction_screen_routes
 from xtalshift.web.page.screens import Screens
 from xtalshift.web.page.start import start_routes
 from xtalshift.web.page.static_files import StaticFiles
 from xtalshift.web.page.table_checks import TableChecks
 from xtalshift.web.page.table_screen import table_screen_routes
+from xtalshift.web.page.why_screen import why_routes
+from xtalshift.web.prediction_store import PredictionStore
 from xtalshift.web.problems import add_problems
 from xtalshift.web.scratch import Disk
 from xtalshift.web.settings import ServeConfig
@@ -86,7 +91,7 @@ def create_app(models: Path | None, store: Path, config: ServeConfig) -> FastAPI
     for routes in (
         model_routes(shelf, disk, config, turns),
         explain_routes(shelf, turns),
-        table_routes(tables, disk),
+        table_routes(tables, disk, config),
         method_routes(),
         job_routes(desk, jobs, runner),
         result_routes(jobs),
@@ -94,13 +99,19 @@ def create_app(models: Path | None, store: Path, config: ServeConfig) -> FastAPI
         app.include_router(routes, prefix=API)
 
     app.include_router(files.routes())
-    table_desk, checks = TableDesk(tables, disk), TableChecks(desk, jobs, runner)
+    predictions = PredictionStore(store)
+    model_screen = ModelScreen(screens, shelf, jobs, predictions, disk, config)
+    table_desk, checks = TableDesk(tables, disk, config), TableChecks(desk, jobs, runner)
     for screen in (
         login_routes(screens, config),
         start_routes(screens, tables, table_desk, jobs, shelf, checks),
         table_screen_routes(screens, tables, table_desk, jobs, checks),
         choose_routes(screens, tables, desk, jobs, runner),
         job_screen_routes(screens, tables, jobs, shelf, runner),
+        why_routes(screens, shelf, turns),
+        model_screen_routes(model_screen, turns),
+        prediction_screen_routes(model_screen),
+        next_screen_routes(NextScreen(model_screen, tables, table_desk, desk, runner)),
     ):
         app.include_router(screen)
 

@@ -33,6 +33,8 @@ RESULT, MODEL, DIGEST = "result", "model", "digest.json"
 """Names in the folder of a job: what to do, how it ended, its progress, what it printed, the folder
 of its results, and among these the model, and the answers of a run."""
 
+_CHECKPOINT = "checkpoint"
+"""What a screening keeps to be continued, no result."""
 _TABLE = """
 create table if not exists jobs (
     id text primary key, kind text not null, name text not null, state text not null,
@@ -234,7 +236,9 @@ class JobStore:
         root = self.folder(job) / RESULT
         found = {}
         for place, folders, names in os.walk(root):
-            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            folders[:] = sorted(
+                name for name in folders if not name.startswith(".") and name != _CHECKPOINT
+            )
             for name in sorted(names):
                 path = Path(place) / name
                 if not name.startswith(".") and path.is_file() and not path.is_symlink():

@@ -15,18 +15,21 @@ from xtalshift.jsonio import Plain
 from xtalshift.web.bodies import JSON, query_parameters, read_query, read_settings, save_body
 from xtalshift.web.model_routes import problems
 from xtalshift.web.scratch import Disk
+from xtalshift.web.settings import ServeConfig
 from xtalshift.web.table_settings import TableSettings, preview_of
 from xtalshift.web.tables import TableStore, suffix_of
+from xtalshift.web.unpacked import check_unpacked
 
 
 class TableName(Settings):
     """What a table is called."""
 
     name: str = "table.csv"
-    """Its name, whose end says what it is: .csv, .tsv, .json, .jsonl, .parquet or .xlsx."""
+    """Its name, whose end says what it is: .csv, .tsv, .json or .jsonl, also with .gz; .parquet or
+    .xlsx; a structure file (.cif, .extxyz); or an archive of these (.zip, .tar.gz)."""
 
 
-def table_routes(tables: TableStore, disk: Disk) -> APIRouter:
+def table_routes(tables: TableStore, disk: Disk, config: ServeConfig) -> APIRouter:
     """Return the routes of tables and data sets."""
     router = APIRouter()
 
@@ -69,10 +72,11 @@ def table_routes(tables: TableStore, disk: Disk) -> APIRouter:
     )
     async def send(request: Request) -> Response:
         name = read_query(request, TableName).name
-        suffix_of(name)
+        sent = f"sent{suffix_of(name)}"
         with disk.removed_on_error() as folder:
-            await save_body(request, folder / "sent", disk.room())
-            found = tables.add(folder / "sent", name)
+            await save_body(request, folder / sent, disk.room())
+            await run_in_threadpool(check_unpacked, folder / sent, config)
+            found = tables.add(folder / sent, name)
             folder.rmdir()
         place = {"Location": f"{request.url.path}/{found.id}"}
         return JSONResponse(asdict(found), HTTPStatus.CREATED, place)

@@ -17,9 +17,17 @@ from xtalshift.jsonio import Plain, read_json, write_json
 from xtalshift.provenance import hash_file
 from xtalshift.web.bodies import no_room
 from xtalshift.web.scratch import Disk
+from xtalshift.web.settings import ServeConfig
+from xtalshift.web.unpacked import check_unpacked
 
-SUFFIXES = (".csv", ".tsv", ".txt", ".json", ".jsonl", ".ndjson", ".parquet", ".xlsx")
-"""Types of tables: nothing that is packed, and no folders."""
+_TEXTS = (".csv", ".tsv", ".txt", ".json", ".jsonl", ".ndjson")
+SUFFIXES = (
+    *(*_TEXTS, ".parquet", ".xlsx"),
+    *(f"{one}.gz" for one in _TEXTS),
+    *(".cif", ".cif.gz", ".extxyz", ".extxyz.gz", ".xyz", ".vasp", ".poscar", ".zip"),
+    *(".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz"),
+)
+"""Types of tables, of which text may be packed, of structure files and of archives of them."""
 
 _ID = re.compile("table-[0-9a-f]{12}")
 _NOTES = "table.json"
@@ -116,9 +124,10 @@ class TableStore:
 class TableDesk:
     """Keeps tables that come as parts of forms."""
 
-    def __init__(self, tables: TableStore, disk: Disk) -> None:
+    def __init__(self, tables: TableStore, disk: Disk, config: ServeConfig) -> None:
         self._tables = tables
         self._disk = disk
+        self._config = config
 
     def keep(self, sent: BinaryIO, name: str) -> StoredTable:
         """Keep a file, unless it is kept already: the same content under the same name.
@@ -128,9 +137,9 @@ class TableDesk:
         DataError
             If it is empty, or its type cannot be read.
         RequestError
-            With status 507, if there is no room.
+            With status 507, if there is no room, and 413, if it is too large unpacked.
         """
-        suffix_of(name)
+        kept = f"sent{suffix_of(name)}"
         sent.seek(0, os.SEEK_END)
         size = sent.tell()
         if not size:
@@ -139,10 +148,11 @@ class TableDesk:
             raise no_room()
         sent.seek(0)
         with self._disk.removed_on_error() as folder:
-            with (folder / "sent").open("wb") as file:
+            with (folder / kept).open("wb") as file:
                 shutil.copyfileobj(sent, file)
-            known = self._tables.same(folder / "sent", name)
-            found = known or self._tables.add(folder / "sent", name)
+            check_unpacked(folder / kept, self._config)
+            known = self._tables.same(folder / kept, name)
+            found = known or self._tables.add(folder / kept, name)
             shutil.rmtree(folder)
         return found
 
@@ -159,7 +169,7 @@ def suffix_of(name: str) -> str:
     DataError
         If it cannot be read.
     """
-    suffix = next((one for one in SUFFIXES if name.lower().endswith(one)), None)
+    suffix = max((one for one in SUFFIXES if name.lower().endswith(one)), key=len, default=None)
     if suffix is None:
         raise DataError(
             f"{name[-100:]!r} has a type that cannot be sent; name the table with one of "

@@ -184,6 +184,11 @@ def test_one_class_or_a_single_material_is_nothing_to_learn_from():
         check_classes(clean_table(table(["a", "a", "a"], task="classification")))
     with pytest.raises(DataError, match=r"class 'b' of 'kind' has one material, row 2 \(KCl\)"):
         check_classes(clean_table(table(["a", "b", "a"], task="classification")))
+    twice = clean_table(
+        Dataset.of(["NaCl", "KCl", "KCl", "LiF"], ["a", "b", "b", "a"]), duplicates="keep"
+    )
+    with pytest.raises(DataError, match=r"class 'b' of 'target' has one material, row 2 \(KCl\)"):
+        check_classes(twice)
     rare = clean_table(table(["a", "b", "a", "b"]))
     assert "fewer than 10 rows" in rare.intake.findings[0].kind
 

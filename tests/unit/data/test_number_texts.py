@@ -79,6 +79,8 @@ def test_a_number_and_more(text, style, value, note, unit):
         ("19 to 21", POINT, "a range", 19, 21), ("19..21", POINT, "a range", 19, 21),
         ("-5 - -3", POINT, "a range", -5, -3), ("1e-5-2e-5", POINT, "a range", 1e-5, 2e-5),
         ("between 2 and 3", POINT, "a range", 2, 3), ("1,5-2,5", COMMA, "a range", 1.5, 2.5),
+        ("21-19", POINT, "a reversed range", None, None), ("2-2", POINT, "a range", 2, 2),
+        ("10-3 K", POINT, "a reversed range", None, None),
         ("2019-01-05", POINT, "a date", None, None), ("05.01.2019", COMMA, "a date", None, None),
         ("2019-05", POINT, "a date", None, None), ("5-Jan", POINT, "a date", None, None),
         ("Mar-03", POINT, "a date", None, None), ("1/5/2019", POINT, "a date", None, None),

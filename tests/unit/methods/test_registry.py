@@ -28,6 +28,8 @@ from xtalshift.methods import (
 from xtalshift.methods.registry import Family, override
 from xtalshift.structure import Structures
 
+pytestmark = pytest.mark.usefixtures("few_corrections")
+
 ROOT = Path(__file__).parents[3]
 SETTINGS = MethodSettings.from_dict(
     {

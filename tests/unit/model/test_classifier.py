@@ -14,6 +14,7 @@ from xtalshift.methods import METHODS, MethodSettings, build_classifier, classif
 from xtalshift.model import FitRows, draw_rows
 from xtalshift.model.class_fitting import held_out_classes
 from xtalshift.model.fitting import prepare
+from xtalshift.progress import NO_PROGRESS
 from xtalshift.uncertainty.settings import IntervalConfig
 
 METALS = ("Li", "Na", "K", "Mg", "Ca", "Zn", "Ga", "Ba", "Ti", "Fe")
@@ -116,6 +117,32 @@ def test_each_class_keeps_training_rows():
     for seed in range(20):
         rows = draw_rows(data.groups, intervals=IntervalConfig(), seed=seed, labels=rare)
         assert (rare[rows.train] == 1).any()
+
+
+def test_rows_are_held_out_although_the_drawn_ones_have_to_stay():
+    """Two materials of one class, and ten classes of one row each but for two."""
+    groups = np.array(["a", "a", "b", "b", "c", "d", "e", "f", "g", "h"], dtype=object)
+    labels = np.array([0, 0, 0, 0, 1, 2, 3, 4, 5, 6], dtype=float)
+    for seed in range(10):
+        rows = draw_rows(groups, seed=seed, labels=labels)
+        assert set(groups[rows.validation]) <= {"a", "b"}
+        assert len(rows.validation) == 2
+        assert set(labels[rows.train]) == set(labels)
+
+
+def test_why_there_are_no_prediction_sets_is_said():
+    said = []
+
+    class Listener(type(NO_PROGRESS)):
+        def say(self, text):
+            said.append(text)
+
+    data = xs.clean_table(table()).take(np.arange(12) * 3)
+    rows = FitRows(np.arange(8), np.arange(8), np.arange(8, 12))
+    model = xs.fit(data, "ridge", features="fractions", rows=rows, progress=Listener())
+    assert model.calibration is None
+    (text,) = said
+    assert text.startswith("No prediction sets, and probabilities as the classifier gives them: 4")
 
 
 def test_a_fold_may_lack_a_class_in_training():

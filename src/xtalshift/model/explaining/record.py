@@ -15,6 +15,7 @@ Scale = Literal["unit", "log", "log odds"]
 """On which scale contributions add up: in the unit of the target; as natural logarithms of it, for
 a model of logarithms, so that ``exp`` of a contribution is a factor; or as natural logarithms of
 the odds of a class."""
+_ROUNDING = 1e-9
 Kind = Literal["element", "proportions", "column", "family", "feature"]
 
 
@@ -128,6 +129,11 @@ class Explanation:
     no_features: str = ""
     substitutions: tuple[Substitution, ...] = ()
 
+    @property
+    def lacks(self) -> bool:
+        """Whether more than rounding is left over."""
+        return abs(self.left_over) > _ROUNDING * abs(self.value - self.base)
+
     def plain(self) -> Plain:
         """Return it as plain values, as JSON has them."""
         found: Plain = finite(asdict(self))
@@ -187,6 +193,9 @@ def _rows(one: Explanation) -> list[dict[str, Any]]:
     for part in (*one.elements, *one.families, *one.features):
         names = ("kind", "name", "contribution", "error", "value", "usual")
         rows.append({**head, **{name: getattr(part, name) for name in names}})
+    for kind, reason in (("element", one.no_elements), ("feature", one.no_features)):
+        if reason:
+            rows.append({**head, "kind": kind, "reason": reason})
     if one.features:
         rows.append({**head, "kind": "left over", "contribution": one.left_over})
     rows.extend(

@@ -13,8 +13,8 @@ from xtalshift.report.shared.text import (
     format_p,
     format_seconds,
     join_some,
-    plural,
 )
+from xtalshift.words import plural
 
 NETWORKS = ("network", "robust", "cal")
 _MOSTLY = 0.6

@@ -128,12 +128,15 @@ def _describe(method: str, parts: Sequence[ClassRows]) -> list[str]:
             continue
         like = "For materials like the training data"
         where = like if part.column.role == "id" else f"On {part.column.label}"
-        text = f"{where}, {method} names the class of {format_percent(cell.accuracy)}"
+        text = (
+            f"{where}, {method} predicts the class of {format_percent(cell.accuracy)} of the rows "
+            "correctly"
+        )
         if cell.balanced_accuracy is not None:
             text += f" (mean over classes {format_percent(cell.balanced_accuracy)})"
         if part.few < 1 - cell.accuracy:
             right = format_percent(1 - part.few)
-            text += f"; of the most certain {format_percent(_ANSWERED)} it names {right} right"
+            text += f"; of the {format_percent(_ANSWERED)} it is most certain of, {right}"
         found.append(f"{text}.")
     off = [
         f"{format_percent(cell.set_coverage_90)} on {part.column.label}"
@@ -144,7 +147,8 @@ def _describe(method: str, parts: Sequence[ClassRows]) -> list[str]:
     ]
     if off:
         found.append(
-            f"Sets that were to hold the class of {LEVEL_NAME} hold it for {join_words(off)}: "
+            f"Sets that were to hold the class of {LEVEL_NAME} of the rows hold it for "
+            f"{join_words(off)}: "
             "calibrate the model on labels of such a region (xtalshift calibrate)."
         )
     return found

@@ -18,6 +18,11 @@ MORE = 10
 
 _HARDLY = 0.9
 """A forecast above this part of the error is no gain to speak of."""
+_MUCH = 0.7
+"""A forecast below this part of the error is a large gain: if the interval of one that is no gain
+reaches so far, nothing is known."""
+_CANNOT = 2.0
+"""An interval that reaches above so many times the error says nothing."""
 _COLOURS = {"id": "#5aa3b5", "ood": "#8e2a7f"}
 _HEIGHT = 280
 
@@ -108,6 +113,11 @@ def _describe(
         return f"On {label}, the table is too small to tell whether more rows would help."
     said = f"{format_number(now)} {unit}".strip()
     span = f"{format_number(ahead)} (between {format_number(low)} and {format_number(high)})"
+    if high > _CANNOT * now or (ahead > _HARDLY * now and low < _MUCH * now):
+        return (
+            f"On {label}, it cannot be said whether more rows would help: {MORE} times the rows "
+            f"would bring the error from {said} to {span}."
+        )
     if ahead > _HARDLY * now:
         return (
             f"On {label}, more rows of the same kind would hardly help: {MORE} times the rows "

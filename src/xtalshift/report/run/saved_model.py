@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from xtalshift.benchmark.choice import Choice
 from xtalshift.benchmark.run_results import Model
-from xtalshift.report.shared.text import format_number, join_words, plural
+from xtalshift.report.shared.text import format_number, join_words
+from xtalshift.words import plural
 
 
 def describe_model(model: Model, unit: str, minutes: float | None) -> list[str]:
@@ -61,7 +62,7 @@ def _describe_rows(model: Model) -> str:
         "held-out": "which were kept from its training",
         "proxies": "those of the hold-outs that imitate the candidates",
     }[model.calibration]
-    return f"{text}; its intervals are calibrated on {model.n_calibrated:,} rows, {how}"
+    return f"{text}; its intervals are calibrated on {plural(model.n_calibrated, 'row')}, {how}"
 
 
 def _describe_error(choice: Choice, unit: str) -> str:

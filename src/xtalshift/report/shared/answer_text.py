@@ -6,7 +6,8 @@ import math
 
 from xtalshift.benchmark.answer import Answer, Verdict
 from xtalshift.benchmark.verdict import COVERED, EXPECTED, HELPS, Grounds, grounds_of
-from xtalshift.report.shared.text import format_number, format_percent, join_words, plural
+from xtalshift.report.shared.text import format_number, format_percent, join_words
+from xtalshift.words import plural
 
 VERDICTS: dict[Verdict, str] = {
     "trust": "You can trust the predictions.",

@@ -14,6 +14,7 @@ from xtalshift.jsonio import to_json
 from xtalshift.report.shared import text as words
 from xtalshift.report.shared.figures import Panel
 from xtalshift.report.shared.glossary import explain_terms
+from xtalshift.words import plural
 
 
 def render_page(template: str, panels: Iterable[Panel], **values: object) -> str:
@@ -49,7 +50,7 @@ def render_page(template: str, panels: Iterable[Panel], **values: object) -> str
     }
     environment.globals |= {
         "spread": words.format_spread,
-        "plural": words.plural,
+        "plural": plural,
         "infinity": math.inf,
     }
     figures = {panel.id: {"data": panel.data, "layout": panel.layout} for panel in panels}

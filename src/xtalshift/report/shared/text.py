@@ -118,11 +118,6 @@ def join_some(words: Sequence[str]) -> str:
     return f"{', '.join(words[: _MOST_NAMES - 1])} and {len(words) - _MOST_NAMES + 1} more"
 
 
-def plural(count: int, word: str) -> str:
-    """Write a count with its noun: ``1 task``, ``1,200 tasks``."""
-    return f"{count:,} {word}{'s' * (count != 1)}"
-
-
 def format_p(value: float | None) -> str:
     """Write a p-value with three decimals (``"<0.001"``, ``"0.034"``)."""
     if value is None:

@@ -25,6 +25,7 @@ from xtalshift.web.page.static_files import StaticFiles
 from xtalshift.web.problems import answer_of, problem_of
 from xtalshift.web.settings import ServeConfig
 from xtalshift.web.table_settings import TableSettings
+from xtalshift.words import plural
 
 _MAY = {
     "default-src": "'none'",
@@ -66,7 +67,7 @@ class Screens:
             "version": __version__,
             "guarded": config.token is not None,
             "max_bytes": int(config.max_body_mb * 1e6),
-            "plural": words.plural,
+            "plural": plural,
         }
         written: dict[str, Callable[..., str]] = {
             "number": words.format_number,

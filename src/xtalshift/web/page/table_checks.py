@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from xtalshift.jsonio import Plain
-from xtalshift.web.job_kinds import CheckRequest
+from xtalshift.web.job_requests import CheckRequest
 from xtalshift.web.job_results import shown
 from xtalshift.web.job_routes import JobDesk
 from xtalshift.web.job_runner import JobRunner

@@ -254,6 +254,8 @@ def test_more_parts_than_can_be_enumerated_have_features_only(model):
     formula = "".join(SYMBOLS[3 : 3 + MOST_PARTS + 1])
     (found,) = model.explain([formula])
     assert found.elements == ()
+    rows = found.frame
+    assert rows.loc[rows["reason"] != "", "kind"].tolist() == ["element"]
     assert found.no_elements == "11 elements and columns are more than 10"
     assert found.features
 
@@ -283,6 +285,14 @@ def test_several_targets_are_explained_each(model, logs):
     found = both.explain(["NaCl"], substitutions=0)
     assert list(found) == ["gap", "other"]
     assert found["other"] == explain(logs, ["NaCl"], substitutions=0)
+
+
+def test_a_class_of_one_of_several_targets(model, kinds):
+    both = FittedModels({"gap": model, "kind": kinds})
+    found = both.explain(["NaCl"], of_class="high", substitutions=0)
+    assert (found["gap"][0].label, found["kind"][0].label) == ("", "high")
+    with pytest.raises(ConfigError, match=r"no target has a class 'hgih'; classes are: high, low"):
+        both.explain(["NaCl"], of_class="hgih")
 
 
 def test_the_table_has_all_parts(model):

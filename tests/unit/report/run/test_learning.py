@@ -47,10 +47,25 @@ def test_a_flat_curve_says_that_rows_hardly_help(columns):
 
 
 def test_a_scattered_curve_says_that_it_is_uncertain(columns):
-    errors = {100: 1.0, 200: 0.6, 400: 0.9, 800: 0.6}
+    errors = {100: 1.0, 200: 0.8, 400: 0.8, 800: 0.66}
     (part,) = build(columns, points("tail", "ood", lambda n, _: errors[n])).parts
-    assert part.ahead_high > 0.6
+    assert 0.66 < part.ahead_high < 2 * 0.66
     assert part.sentence.endswith("this is uncertain, and the error may not fall at all.")
+
+
+@pytest.mark.parametrize(
+    "errors",
+    [
+        (1.0, 0.6, 0.9, 0.6),  # less than half of the error is forecast, and up to five times of it
+        (1.0, 1.1, 0.9, 1.0),  # no gain is forecast, and from half of the error to double of it
+    ],
+)
+def test_a_range_that_says_nothing_is_no_forecast(columns, errors):
+    known = dict(zip((100, 200, 400, 800), errors, strict=True))
+    (part,) = build(columns, points("tail", "ood", lambda n, _: known[n])).parts
+    assert part.sentence.startswith(
+        "On tail, it cannot be said whether more rows would help: 10 times the rows would bring "
+    )
 
 
 def test_draws_are_averaged_and_their_range_is_kept(columns):

@@ -10,8 +10,8 @@ from xtalshift.report.shared.text import (
     format_spread,
     join_some,
     join_words,
-    plural,
 )
+from xtalshift.words import plural
 
 
 @pytest.mark.parametrize(
@@ -55,5 +55,6 @@ def test_short_forms():
     assert [format_p(v) for v in (0.0004, 0.0344, None)] == ["<0.001", "0.034", "–"]
     assert [format_count(v) for v in (1200, None)] == ["1,200", "–"]
     assert [plural(v, "task") for v in (1, 0, 1200)] == ["1 task", "0 tasks", "1,200 tasks"]
+    assert [plural(v, "row", "is", "are") for v in (1, 2)] == ["1 row is", "2 rows are"]
     assert [join_some("abcd"), join_some("abcde")] == ["a, b, c and d", "a, b, c and 2 more"]
     assert [join_words([]), join_words(["a"]), join_words("abc")] == ["", "a", "a, b and c"]

@@ -18,7 +18,7 @@ SAID = TableSettings(formula_col="compound", separator=";")
 
 def test_choices_become_the_request_of_a_comparison():
     chosen = Choices(
-        target="gap", unit="eV", task="regression", method="ridge", minutes=2.5,
+        target="gap", unit="eV", task="regression", method="auto", minutes=2.5,
         expect=("family", "prior"), family=" Se+Te ", tail="low", name="mine", candidates="table-1",
     )  # fmt: skip
     asked = chosen.request("table-0", SAID)
@@ -29,7 +29,7 @@ def test_choices_become_the_request_of_a_comparison():
         "data.formula_col": "compound",
         "data.separator": ";",
         "data.task": "regression",
-        "methods": ["dummy", "ridge"],
+        "methods": ["dummy", "auto"],
         "split.schemes": ["random", "family", "prior"],
         "split.family": "Se+Te",
         "split.tail": "low",
@@ -46,6 +46,8 @@ def test_choices_become_the_request_of_a_training():
         "table": "ricci_seebeck", "target": "gap", "method": "auto", "minutes": 5.0, "settings": {}
     }  # fmt: skip
     assert Choices.of_request("train", asked).minutes == 5
+    ridge = chosen.model_copy(update={"method": "ridge"}).request("ricci_seebeck", TableSettings())
+    assert "minutes" not in ridge  # only auto keeps a budget; others refuse it
 
 
 def test_the_settings_are_those_of_a_run():

@@ -55,7 +55,11 @@ def browser() -> Iterator[playwright.Browser]:
 
 @pytest.fixture
 def page(browser: playwright.Browser, server: Server) -> Iterator[playwright.Page]:
-    context = browser.new_context(base_url=server.url, viewport={"width": 1200, "height": 900})
+    context = browser.new_context(
+        base_url=server.url,
+        viewport={"width": 1200, "height": 900},
+        reduced_motion="reduce",  # colours that just change have another contrast
+    )
     found = context.new_page()
     found.set_default_timeout(SECONDS * 1000)
     wrong: list[str] = []

@@ -37,6 +37,8 @@ class Choices(Settings):
     target: str = ""
     unit: str = Field(default="", max_length=100)
     task: Literal["auto", "regression", "classification", "ordinal"] = "auto"
+    transform: Literal["none", "clip", "log1p", "log"] = "none"
+    """Scale of the target in the training."""
     method: str = "auto"
     minutes: float | None = Field(default=None, gt=0)
     """Wall minutes that a fit of auto may take."""
@@ -79,6 +81,7 @@ class Choices(Settings):
         values: Plain = {
             **{key: asked[key] for key in ("target", "unit", "name", "candidates") if key in asked},
             "task": settings.get("data.task", "auto"),
+            "transform": settings.get("data.transform", "none"),
             "method": asked.get("method", methods[-1]),
             "minutes": asked.get("minutes", settings.get("minutes")),
             "expect": tuple(one for one in schemes if one != "random"),
@@ -97,6 +100,8 @@ class Choices(Settings):
         settings: Plain = asked.pop("settings", {})
         if self.name:
             asked["name"] = self.name
+        if self.transform != "none":
+            settings["data.transform"] = self.transform
         # other methods keep no budget, and a training by them refuses one
         if self.minutes is not None and self.method == "auto":
             (asked if self.kind == "train" else settings)["minutes"] = self.minutes

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
 from unit.web.page.test_table_screen import EVIL, send
@@ -57,7 +55,9 @@ def test_the_settings_are_those_of_a_run():
             assert name.removeprefix("split.") in RunConfig().split.to_dict() | {"family": 1}
 
 
-@pytest.mark.parametrize("wrong", [{"minutes": "-1"}, {"task": "x"}, {"tail": "up"}])
+@pytest.mark.parametrize(
+    "wrong", [{"minutes": "-1"}, {"task": "x"}, {"tail": "up"}, {"transform": "x"}]
+)
 def test_what_cannot_be_chosen_is_an_error(wrong):
     with pytest.raises(UsageError, match=f"'{next(iter(wrong))}'"):
         Choices.from_dict(wrong)
@@ -101,7 +101,8 @@ def test_what_is_wrong_is_said_and_what_was_chosen_stays(client, sent, status, s
 
 def test_one_button_begins_the_work_and_its_choices_can_be_changed(client):
     place = send(client, TABLE)
-    sent = {"target": "gap", "unit": "eV", "method": "ridge", "name": "mine", "expect": "prior"}
+    sent = {"target": "gap", "unit": "eV", "method": "ridge", "name": "mine", "expect": "prior",
+            "transform": "clip"}  # fmt: skip
     found = client.post(f"{place}/new", data=sent)
     assert found.status_code == 303, found.text
     where = found.headers["location"]
@@ -112,9 +113,11 @@ def test_one_button_begins_the_work_and_its_choices_can_be_changed(client):
     assert 'value="mine"' in again
     assert 'value="prior" checked' in again
     assert 'value="family" checked' not in again
+    assert '<option value="clip" selected>' in again
     client.post(f"{where}/cancel")
-    job = client.get(f"/api/v1{where}").json()
-    assert json.loads(json.dumps(job["asked"]))["settings"]["split.schemes"] == ["random", "prior"]
+    settings = client.get(f"/api/v1{where}").json()["asked"]["settings"]
+    assert settings["split.schemes"] == ["random", "prior"]
+    assert settings["data.transform"] == "clip"
 
 
 def test_a_data_set_of_the_package_needs_no_target(client):

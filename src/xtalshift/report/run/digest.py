@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from xtalshift.jsonio import Plain, finite
-from xtalshift.report.run.candidates import CandidatesReport
+from xtalshift.report.run.candidates import CandidatesReport, PredictedRow
+from xtalshift.report.run.class_candidates import ClassCandidates, ClassRow
 from xtalshift.report.run.classes import ClassReport
 from xtalshift.report.run.expectation import Expectation
 from xtalshift.report.run.run_page import RunReport
@@ -45,7 +46,7 @@ def digest_run(report: RunReport) -> Plain:
         "cautions": [asdict(one) for one in report.cautions],
         "expected": _expected(report, report.expectation),
         "classes": _classes(report.classes),
-        "candidates": _candidates(report.candidates),
+        "candidates": _candidates(report.candidates or report.class_candidates),
         "mistakes": report.mistake_sentences,
         "drivers": [text for text in report.driver_sentences if text],
         "worst": [_worst(one) for one in report.worst],
@@ -127,31 +128,49 @@ def _classes(found: ClassReport | None) -> Plain | None:
     }
 
 
-def _candidates(found: CandidatesReport | None) -> Plain | None:
+def _candidates(found: CandidatesReport | ClassCandidates | None) -> Plain | None:
     if found is None:
         return None
-    return {
+    told: Plain = {
         "verdict": found.verdict,
-        "bad": found.answer.verdict == "no",
         "n": found.answer.n,
         "sentences": [*found.errors, *found.unlike],
         "measure": found.measure,
         "next_step": found.next_step if found.measure else "",
-        "rows": [
-            {
-                "name": row.name,
-                "rank": row.rank,
-                "prediction": row.prediction,
-                "lower": row.lower,
-                "upper": row.upper,
-                "in_domain": row.in_domain,
-                "new_elements": row.new_elements,
-                "nearest": row.nearest_name,
-                "nearest_target": row.nearest_target,
-                "measured": row.measured,
-            }
-            for row in found.highest
-        ],
+    }
+    if isinstance(found, ClassCandidates):
+        rows = [_named_candidate(row) for row in found.surest]
+        return {**told, "bad": not found.answer.useful, "rows": rows}
+    rows = [_candidate(row) for row in found.highest]
+    return {**told, "bad": found.answer.verdict == "no", "rows": rows}
+
+
+def _candidate(row: PredictedRow) -> Plain:
+    return {
+        "name": row.name,
+        "rank": row.rank,
+        "prediction": row.prediction,
+        "lower": row.lower,
+        "upper": row.upper,
+        "in_domain": row.in_domain,
+        "new_elements": row.new_elements,
+        "nearest": row.nearest_name,
+        "nearest_target": row.nearest_target,
+        "measured": row.measured,
+    }
+
+
+def _named_candidate(row: ClassRow) -> Plain:
+    return {
+        "name": row.formula,
+        "prediction": row.prediction,
+        "probability": row.probability,
+        "set": row.prediction_set,
+        "in_domain": row.in_domain,
+        "new_elements": row.new_elements,
+        "nearest": row.nearest,
+        "nearest_target": row.nearest_class,
+        "measured": row.measured,
     }
 
 

@@ -149,6 +149,23 @@ def test_candidates_are_judged_first(models, run_store, tmp_path):
         assert "The largest predictions of" in text
 
 
+def test_candidates_of_classes_have_probabilities(models, run_store, tmp_path):
+    shutil.copytree(run_store, tmp_path / "store")
+    row = {
+        "name": "GaN", "prediction": EVIL, "probability": 0.875, "set": "low|high",
+        "in_domain": False, "new_elements": "Te", "nearest": "ZnO", "nearest_target": "low",
+        "measured": "",
+    }  # fmt: skip
+    told = {"verdict": "Measure.", "bad": True, "n": 1200, "sentences": [], "measure": "",
+            "next_step": "", "rows": [row]}  # fmt: skip
+    rewritten(tmp_path / "store", candidates=told)
+    with open_client(models, tmp_path / "store") as client:
+        text = client.get(f"/jobs/{job_of(client)}").text
+        assert EVIL not in text
+        assert "&lt;/script&gt; (88\u00a0%)" in text
+        assert "The surest predictions of 1,200" in text
+
+
 def test_classes_have_their_own_cards(models, run_store, tmp_path):
     shutil.copytree(run_store, tmp_path / "store")
     row = {

@@ -29,7 +29,14 @@ const coloured = ({data, layout}) => {
   const bright = brighter(layout), line = style("--line"), edge = style("--edge");
   Object.assign(bright, {paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)"});
   for (const [name, axis] of Object.entries(bright)) if (/^[xy]axis/.test(name)) Object.assign(axis, {gridcolor: line, linecolor: edge, tickcolor: edge});
-  return {data: data.map((trace) => ({...trace, ...brighter({marker: trace.marker, line: trace.line, error_x: trace.error_x, error_y: trace.error_y})})), layout: bright};
+  // the numbers in the cells of a matrix stay dark: the cells are pale
+  for (const trace of data) if (trace.type === "heatmap") {
+    trace.textfont = {...trace.textfont, color: INK};
+    bright.annotations = layout.annotations?.map((note) => ({...note, font: {...note.font, color: note.font?.color ?? INK}}));
+  }
+  const parts = ["marker", "line", "error_x", "error_y"];
+  const lit = (trace) => Object.fromEntries(parts.filter((name) => trace[name]).map((name) => [name, brighter(trace[name])]));
+  return {data: data.map((trace) => ({...trace, ...lit(trace)})), layout: bright};
 };
 
 const draw = () => {

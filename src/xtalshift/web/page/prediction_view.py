@@ -21,7 +21,7 @@ MOST_SORTED = 100_000
 """Rows that are shown; a longer table is a download, of which the first page is shown."""
 _MOST_DRAWN = 60
 _MOST_BAD = 50
-_INSIDE, _OUTSIDE = "rgba(0,114,178,0.9)", "rgba(213,94,0,0.9)"
+_INSIDE, _OUTSIDE = "#0072b2", "#d55e00"
 """Colours of predictions inside and outside the domain."""
 
 

@@ -29,7 +29,8 @@ from xtalshift.errors import XtalshiftError
 from xtalshift.estimators.network import WeightsChoice
 from xtalshift.estimators.packed_trees import unpack_trees
 from xtalshift.estimators.predictors import PREDICTORS
-from xtalshift.model import load_model, persist
+from xtalshift.model import load_model
+from xtalshift.model.signed_json import hash_described
 from xtalshift.uncertainty.conformal import ScoreKind, ScoreOrigin
 
 ASKED = ["NaCl", "CaO", "Fe2O3", "GaAs", "UPu3", "ZnS", "LiF", "CuSO4*5H2O", "Xx"]
@@ -59,7 +60,7 @@ def signed(description: Any, arrays: bytes | None = None) -> bytes:
         if arrays is not None:
             description["arrays_sha256"] = hashlib.sha256(arrays).hexdigest()
         description.pop("sha256", None)
-        description["sha256"] = persist._hash_description(description)
+        description["sha256"] = hash_described(description)
     return json.dumps(description, indent=2, sort_keys=True).encode()
 
 

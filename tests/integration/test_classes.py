@@ -56,15 +56,36 @@ def test_run_compares_reports_and_saves_classifiers(classes, finished, xtalshift
     assert len(model.calibration) == 150
 
 
-def test_candidates_of_classes_are_refused(classes, tmp_path, xtalshift, quick):
-    candidates = tmp_path / "candidates.csv"
-    candidates.write_text("formula\nGaAs\n")
+def test_candidates_of_classes_get_an_answer(classes, tmp_path, xtalshift, quick):
+    candidates, out = tmp_path / "candidates.csv", tmp_path / "run"
+    known = classes.read_text().splitlines()[1].split(",")
+    new = ["Cd2O3", "CdTe2", "oops", "Cd3N2", known[1]]
+    candidates.write_text("\n".join(["formula", *new]) + "\n")
     done = xtalshift(
-        "run", classes, "--target", "kind", "--candidates", candidates, *METHODS,
-        "-o", tmp_path / "run", *quick,
+        "run", classes, "--target", "kind", "--candidates", candidates, "--methods", "ridge",
+        "--splits", "random", "--set", "judge.n_proxies=2", "--set", "explain.learning=false",
+        "-o", out, *quick,
     )  # fmt: skip
-    assert done.code == 1
-    assert "kind is a class, and candidates are judged by numbers only" in done.err
+    assert done.code == 0, done.err
+    assert "Expect a log loss near " in done.out
+    assert "Hold-outs of your data that imitate the candidates" in done.out
+    answer = json.loads((out / "results.json").read_text())["class_answer"]
+    losses = [one["log_loss"] for one in answer["proxies"]]
+    assert answer["expected_log_loss"] == pytest.approx((losses[0] * losses[1]) ** 0.5)
+    assert answer["known"] == [known[1]]
+    frame = pd.read_csv(out / "candidates.csv", keep_default_na=False)
+    model = load_model(out / "model")
+    assert model.calibration.origin == "proxies"
+    expected = model.predict(new)
+    assert frame["prediction"].tolist() == expected.prediction.tolist()
+    assert frame["measured"].tolist() == ["", "", "", "", known[2]]
+    assert frame["status"].tolist() == ["ok", "ok", "error", "ok", "ok"]
+    assert float(frame["probability_wide"][0]) == pytest.approx(expected.probability("wide")[0])
+    page = (out / "report.html").read_text()
+    assert "Your candidates" in page
+    assert "Their predictions" in page
+    page_again = xtalshift("report", out)
+    assert page_again.code == 0
 
 
 def test_calibrate_says_what_sets_held_before_and_after(classes, tmp_path, xtalshift, quick):

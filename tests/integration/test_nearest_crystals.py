@@ -10,8 +10,8 @@ import pytest
 import xtalshift as xs
 from polymorph_toys import crystals, write_cif, write_folder
 from xtalshift.data.materials import Materials
-from xtalshift.model import persist
 from xtalshift.model.predictions import CRYSTAL_COLUMNS, PREDICTED_COLUMNS
+from xtalshift.model.signed_json import hash_described
 
 pytestmark = pytest.mark.usefixtures("few_corrections")
 
@@ -132,7 +132,7 @@ def test_a_model_of_the_version_before_is_read(trained, tmp_path):
     description.pop("sha256")
     arrays = next((tmp_path / "old").glob("arrays-*"))
     path.write_text(
-        json.dumps({**description, "sha256": persist._hash_description(description)}),
+        json.dumps({**description, "sha256": hash_described(description)}),
         encoding="utf-8",
     )
     assert arrays.exists()

@@ -12,7 +12,8 @@ from integration.conftest import train_model
 from xtalshift.data import clean_table, load_dataset, read_table
 from xtalshift.featurize.encoder import read_encoder
 from xtalshift.featurize.pretrained import encoder_of
-from xtalshift.model import load_model, persist
+from xtalshift.model import load_model
+from xtalshift.model.signed_json import hash_described
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +129,7 @@ def as_version_4(folder, features, encoder):
     digest = hashlib.sha256(content).hexdigest()
     description |= {"format_version": 4, "arrays_sha256": digest}
     description["pipeline"] |= {"features": features, "encoder": encoder}
-    description["sha256"] = persist._hash_description(description)
+    description["sha256"] = hash_described(description)
     (folder / "model.json").write_text(json.dumps(description))
     (folder / f"arrays-{digest[:16]}.safetensors").write_bytes(content)
 

@@ -57,23 +57,9 @@ class CandidateCrystal:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
-    """What to believe about the candidates, and what to do."""
+class Situation:
+    """How candidates differ from the table."""
 
-    verdict: Verdict
-    """``trust``: use values and intervals. ``ranking``: use the order. ``measure``: measure some
-    candidates first. ``no``: do not use the predictions."""
-    method: str
-    """The recommended method."""
-    level_with: tuple[str, ...]
-    """Methods whose error on the proxies is within 5 % of its error."""
-    expected_mae: float
-    expected_low: float
-    expected_high: float
-    """`expected_mae`, `expected_low`, `expected_high`: the mean absolute error to expect for the
-    candidates, and a range that is to hold it in eight of ten cases."""
-    coverage: float | None
-    """Mean coverage of 90 % intervals on the proxies, each calibrated on the others."""
     n: int
     n_usable: int
     """`n`, `n_usable`: candidates; those that can be predicted."""
@@ -93,10 +79,74 @@ class Answer:
     """`new_elements`, `n_new`: elements that no material of the table has; candidates with one."""
     n_new_systems: int
     """Candidates whose set of elements no material of the table has."""
-    proxies: tuple[ProxyResult, ...]
+    method: str
+    """The recommended method."""
+    level_with: tuple[str, ...]
+    """Methods whose error on the proxies is within 5 % of its error."""
     measure: tuple[str, ...]
     measure_rows: tuple[int, ...]
     """`measure`, `measure_rows`: the candidates to measure first, and their rows, from 0."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassProxy:
+    """What happened on one hold-out of a table of classes."""
+
+    name: str
+    reason: str
+    n: int
+    distance_ratio: float
+    """`name`, `reason`, `n`, `distance_ratio`: as in `ProxyResult`."""
+    log_loss: float
+    log_loss_dummy: float
+    """`log_loss`, `log_loss_dummy`: of the recommended method, with the temperature of all
+    hold-outs, and of the shares of the classes in training."""
+    accuracy: float
+    """Share of the materials whose class is predicted."""
+    coverage: float | None
+    set_size: float | None
+    """`coverage`, `set_size`: share of the 90 % sets, calibrated by the other hold-outs, that hold
+    the class, and mean number of classes in them."""
+    methods: dict[str, float]
+    """Log loss of each method."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassAnswer(Situation):
+    """What to believe about predicted classes of the candidates."""
+
+    expected_log_loss: float
+    expected_low: float
+    expected_high: float
+    """`expected_log_loss`, `expected_low`, `expected_high`: geometric mean over the hold-outs, the
+    smallest and the largest."""
+    constant: float
+    """Geometric mean of the log loss of the shares of the classes."""
+    coverage: float | None
+    """Mean coverage of the 90 % sets on the hold-outs, each calibrated on the others."""
+    proxies: tuple[ClassProxy, ...]
+
+    @property
+    def useful(self) -> bool:
+        """Whether the probabilities are better than the shares of the classes."""
+        return self.expected_log_loss < self.constant
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer(Situation):
+    """What to believe about the candidates, and what to do."""
+
+    verdict: Verdict
+    """``trust``: use values and intervals. ``ranking``: use the order. ``measure``: measure some
+    candidates first. ``no``: do not use the predictions."""
+    expected_mae: float
+    expected_low: float
+    expected_high: float
+    """`expected_mae`, `expected_low`, `expected_high`: the mean absolute error to expect for the
+    candidates, and a range that is to hold it in eight of ten cases."""
+    coverage: float | None
+    """Mean coverage of 90 % intervals on the proxies, each calibrated on the others."""
+    proxies: tuple[ProxyResult, ...]
     measured_ratio: float | None
     """What measuring as many materials left of the error on the proxies."""
     crystals: tuple[CandidateCrystal, ...] = ()

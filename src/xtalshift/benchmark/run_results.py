@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from xtalshift.benchmark.answer import Answer
+from xtalshift.benchmark.answer import Answer, ClassAnswer
 from xtalshift.benchmark.choice import Choice
 from xtalshift.benchmark.explanation import Explanation
 from xtalshift.benchmark.measures import Errors
@@ -141,6 +141,8 @@ class RunResults:
     model: Model | None = None
     answer: Answer | None = None
     """What to believe about the candidates, if there are some."""
+    class_answer: ClassAnswer | None = None
+    """The same of a target that is a class."""
     explanation: Explanation | None = None
     """What explains the errors of its method; None in folders of earlier versions."""
     records: tuple[Record, ...]

@@ -13,6 +13,7 @@ from xtalshift.report.shared.text import format_number, format_percent
 
 if TYPE_CHECKING:
     from xtalshift.report.run.candidates import CandidatesReport, PredictedRow
+    from xtalshift.report.run.class_candidates import ClassCandidates
 
 
 _SHOWN = 5
@@ -47,6 +48,45 @@ def print_answer(found: CandidatesReport, unit: str) -> None:
     console.print(table)
     ends = [*found.highest, *found.lowest]
     _print_ends(ends[:_SHOWN], ends[_SHOWN:][-_SHOWN:], unit)
+    if found.measure:
+        say(console, found.measure)
+        say(console, found.next_step)
+
+
+def print_class_answer(found: ClassCandidates) -> None:
+    """Print the same of candidates of classes."""
+    console = Console(highlight=False)
+    say(console, "")
+    say(console, found.verdict)
+    for sentence in (*found.errors, *found.unlike):
+        say(console, f"  {sentence}")
+    heads = ["rows", "distance", "log loss", "of the\nshares", "correct", "90 %\nsets"]
+    console, table = open_table(["hold-out"], heads, cost=False)
+    for one in found.answer.proxies:
+        table.add_row(
+            escape(one.name),
+            f"{one.n:,}",
+            f"{one.distance_ratio:.1f}",
+            format_number(one.log_loss),
+            format_number(one.log_loss_dummy),
+            format_percent(one.accuracy),
+            "" if one.coverage is None else format_percent(one.coverage),
+        )
+    say(console, "Hold-outs of your data that imitate the candidates (--proxies names others):")
+    console.print(table)
+    console, table = open_table(["candidate", "class", "90 % set"], ["probability"], cost=False)
+    ends = [*found.surest, *found.least_sure]
+    for row in (*ends[:_SHOWN], *ends[_SHOWN:][-_SHOWN:]):
+        known = f" (measured: {row.measured})" if row.measured else ""
+        table.add_row(
+            escape(row.formula),
+            escape(f"{row.prediction}{known}"),
+            escape(row.prediction_set),
+            format_percent(row.probability),
+        )
+    if found.surest:
+        say(console, "The surest and the least sure:")
+        console.print(table)
     if found.measure:
         say(console, found.measure)
         say(console, found.next_step)

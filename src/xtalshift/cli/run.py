@@ -249,7 +249,7 @@ def _run_several(
 
 def _print_run(folder: Path, results: RunResults) -> None:
     """Write the page of a run, and print what it found."""
-    from xtalshift.cli.answer import print_answer
+    from xtalshift.cli.answer import print_answer, print_class_answer
     from xtalshift.cli.tables import print_cautions, print_coverage, print_errors, print_search
     from xtalshift.report import build_run_report, write_report
 
@@ -265,6 +265,9 @@ def _print_run(folder: Path, results: RunResults) -> None:
         typer.echo(f"  {sentence}")
     if results.answer is not None and report.candidates is not None:
         print_answer(report.candidates, results.unit)
+    if report.class_candidates is not None:
+        print_class_answer(report.class_candidates)
+    if report.candidates is not None or report.class_candidates is not None:
         typer.echo(f"Candidates: {folder / 'candidates.csv'} (also .parquet)")
     typer.echo(f"Report: {page}")
     compared = [record for record in results.records if record.method != "dummy"]

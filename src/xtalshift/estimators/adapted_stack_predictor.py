@@ -321,17 +321,10 @@ class AdaptedStackPredictor(AdaptedStackParts, MixturePredictor):
         return _OWN
 
     def _own_state(self) -> Arrays:
-        return {
-            "sizes": np.array([one.scale.size for one in self.members_]),
-            "bounds": self.bounds_,
-            "least_std": np.array([self.least_std_]),
-        }
+        return self._state_of_scales([one.scale.size for one in self.members_])
 
     def _set_own(self, own: Arrays) -> None:
-        low, high = own["bounds"]
-        if low > high:
-            raise ModelFormatError(f"the adapted stack cuts at {low:g} and {high:g}")
-        self.bounds_, self.least_std_ = own["bounds"], float(own["least_std"][0])
+        self._take_scales(own)
 
 
 @dataclass(eq=False, repr=False, kw_only=True)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from xtalshift.estimators.predictors import Predictor
+from xtalshift.errors import ModelFormatError
+from xtalshift.estimators.predictors import Arrays, Predictor
 
 FloatArray = NDArray[np.float64]
 
@@ -23,9 +24,12 @@ class MixturePredictor(Predictor):
     ----------
     least_std_ : float
         Added to the standard deviation of the members, which may agree by chance.
+    bounds_ : ndarray of float64, shape (2,)
+        Smallest and largest prediction of a member.
     """
 
     least_std_: float = field(init=False)
+    bounds_: FloatArray = field(init=False)
 
     @property
     @abstractmethod
@@ -61,6 +65,21 @@ class MixturePredictor(Predictor):
 
     def _predict(self, X: FloatArray) -> FloatArray:
         return mix(self._members(X), self.weights_)
+
+    def _state_of_scales(self, sizes: Sequence[float]) -> Arrays:
+        """Return the arrays of a mixture of numbers whose members have scales of these sizes."""
+        return {
+            "sizes": np.array(sizes),
+            "bounds": self.bounds_,
+            "least_std": np.array([self.least_std_]),
+        }
+
+    def _take_scales(self, own: Arrays) -> None:
+        """Restore what `_state_of_scales` returned, checked by its schema, but for the sizes."""
+        low, high = own["bounds"]
+        if low > high:
+            raise ModelFormatError(f"the stack cuts at {low:g} and {high:g}")
+        self.bounds_, self.least_std_ = own["bounds"], float(own["least_std"][0])
 
 
 def mix(values: FloatArray, weights: FloatArray) -> FloatArray:

@@ -29,8 +29,9 @@ from xtalshift.featurize.pretrained import encoder_of
 from xtalshift.files import replace_file
 from xtalshift.importance.density_ratio import standardise
 from xtalshift.jobs.judge_settings import JudgeConfig
-from xtalshift.methods import MethodSettings, build_method, features_of
-from xtalshift.model import FittedModel, adapt, draw_rows, fit
+from xtalshift.methods import MethodSettings, build_classifier, build_method, features_of
+from xtalshift.metrics.classification import log_losses
+from xtalshift.model import FittedClassifier, FittedModel, adapt, draw_rows, fit
 from xtalshift.model.fitting import keeps_budget
 from xtalshift.model.intervals import Scored, score_rows
 from xtalshift.parallel import Executor, Outcome, Policy
@@ -40,6 +41,7 @@ from xtalshift.seeding import derive_seed
 from xtalshift.splits.audit.shift_measures import sample
 from xtalshift.splits.proxies import Landscape, Proxy, find_proxies
 from xtalshift.uncertainty.conformal import ScoreKind
+from xtalshift.uncertainty.probabilities import fit_probabilities
 from xtalshift.uncertainty.settings import IntervalConfig
 
 Rows = NDArray[np.int64]
@@ -67,11 +69,11 @@ class Forecast:
     """What a method, fitted without the materials of a proxy, predicts for them."""
 
     prediction: FloatArray
-    """Shape (n,). In the unit of the target."""
-    scored: Scored
-    """The same on the scale of the regressor, with what intervals need."""
-    constant: float
-    """Mean of the training targets."""
+    """Shape (n,). In the unit of the target; of classes their probabilities, shape (n, k)."""
+    scored: Scored | None
+    """The same on the scale of the regressor, with what intervals need; None for classes."""
+    constant: FloatArray
+    """Mean of the training targets, shape (); of classes their shares in training, shape (k,)."""
 
 
 class Measured(NamedTuple):
@@ -123,17 +125,34 @@ class Imitation:
 
     @cached_property
     def errors(self) -> dict[str, dict[str, float]]:
-        """Return the mean absolute error of each method on each proxy, above 0."""
+        """Return the mean absolute error of each method on each proxy, above 0.
+
+        Of classes the log loss of probabilities with the temperature of all proxies: one number for
+        a method, without which the one that is best calibrated by chance would be recommended.
+        """
         return {
             method: {
-                place: max(
-                    float(np.abs(self.forecasts[place, method].prediction - self.y[rows]).mean()),
-                    TINY,
-                )
-                for place, rows in self.rows.items()
+                place: max(float(self.row_errors(place, told[place]).mean()), TINY)
+                for place in self.rows
             }
             for method in self.methods
+            for told in [self.told(method)]
         }
+
+    def told(self, method: str) -> dict[str, FloatArray]:
+        """Return what a method says of each proxy: predictions, or calibrated probabilities."""
+        raw = {place: self.forecasts[place, method].prediction for place in self.rows}
+        first = next(iter(raw.values()))
+        if first.ndim == 1:
+            return raw
+        y = np.concatenate([self.y[rows] for rows in self.rows.values()])
+        learned = fit_probabilities(np.concatenate(list(raw.values())), y, "temperature")
+        return {place: learned.apply(one) for place, one in raw.items()}
+
+    def row_errors(self, place: str, told: FloatArray) -> FloatArray:
+        """Return the error of each row of a proxy, shape (n,)."""
+        y = self.y[self.rows[place]]
+        return np.abs(told - y) if told.ndim == 1 else log_losses(y.astype(np.int64), told)
 
     @property
     def method(self) -> str:
@@ -332,7 +351,7 @@ def _fit(state: _State, task: Task) -> tuple[Forecast, bytes | None]:
     """
     place, method = task
     model = _model(state, place, method)
-    blocks, constant = state.features[method], float(state.data.y[_inside(state, place)].mean())
+    blocks, constant = state.features[method], _constant(state, _inside(state, place))
     if place == CANDIDATES:
         return Forecast(*_predict(model, state.X_candidates[blocks]), constant), None
     forecast = Forecast(*_predict(model, state.X[blocks][state.rows[place]]), constant)
@@ -344,24 +363,33 @@ def _fit(state: _State, task: Task) -> tuple[Forecast, bytes | None]:
         return forecast, None
 
 
-def _model(state: _State, place: str, method: str) -> FittedModel:
+def _constant(state: _State, rows: Rows) -> FloatArray:
+    """Return what predicts best without features, from some rows."""
+    y, classes = state.data.y[rows], state.data.classes
+    if classes is None:
+        return np.array(y.mean())
+    return np.bincount(y.astype(np.int64), minlength=len(classes)) / len(y)
+
+
+def _model(state: _State, place: str, method: str) -> Any:
     """Return a method fitted without the materials of a proxy."""
     data, blocks, seed = state.data, state.features[method], derive_seed(state.seed, "proxy", place)
-    budgeted = keeps_budget(build_method(method, state.settings, seed=None))
-    found: FittedModel = fit(
+    build = build_method if data.classes is None else build_classifier
+    budgeted = keeps_budget(build(method, state.settings, seed=None))
+    labels = None if data.classes is None else data.y
+    return fit(
         data,
         method,
         features=state.featurizers[blocks],
         transform=state.transform,
         settings=state.settings,
         intervals=IntervalConfig(method="none"),
-        rows=draw_rows(data.groups, seed=seed, within=_inside(state, place)),
+        rows=draw_rows(data.groups, seed=seed, within=_inside(state, place), labels=labels),
         X=state.X[blocks],
         domain=False,
         seed=seed,
         minutes=state.minutes if budgeted else None,
     )
-    return found
 
 
 def _inside(state: _State, place: str) -> Rows:
@@ -375,7 +403,11 @@ def _inside(state: _State, place: str) -> Rows:
     return np.sort(rng.permutation(inside)[: state.config.max_rows])
 
 
-def _predict(model: FittedModel, X: FloatArray) -> tuple[FloatArray, Scored]:
+def _predict(
+    model: FittedModel | FittedClassifier, X: FloatArray
+) -> tuple[FloatArray, Scored | None]:
+    if isinstance(model, FittedClassifier):
+        return model.predict_features(X), None
     scored = score_rows(model.regressor, X)
     return model.scale.inverse(scored.center), scored
 
@@ -392,7 +424,12 @@ class _ToMeasure:
 
 
 def _n_measured(state: _State, rows: Rows) -> int:
-    """Return how many of the materials of a proxy are measured; 0 if they are too few."""
+    """Return how many of the materials of a proxy are measured; 0 if they are too few.
+
+    Of classes none: whether chosen labels improve a model of classes was not tested.
+    """
+    if state.data.classes is not None:
+        return 0
     count = min(state.config.n_measure, len(rows) // 2)
     return count if count >= _FEWEST_MEASURED else 0
 
@@ -401,7 +438,8 @@ def _measure(state: _State, task: _ToMeasure) -> Measured:
     """Adapt to the materials to measure first, and predict the others."""
     place, data, rows = task.place, state.data, state.rows[task.place]
     X = state.X[state.features[task.method]][rows]
-    chosen = to_measure(task.forecast.scored, X, _n_measured(state, rows))
+    assert task.forecast.scored is not None, "only proxies of numbers are measured"
+    chosen = to_measure(task.forecast.scored.spread, X, _n_measured(state, rows))
     rest = np.setdiff1d(np.arange(len(rows)), chosen)
     kept = task.model
     model = _model(state, place, task.method) if kept is None else pickle.loads(kept)  # noqa: S301 - our own
@@ -417,22 +455,22 @@ def _measure(state: _State, task: _ToMeasure) -> Measured:
     return Measured(old, new, len(chosen))
 
 
-def to_measure(scored: Scored, X: FloatArray, n: int) -> Rows:
+def to_measure(spread: FloatArray | None, X: FloatArray, n: int) -> Rows:
     """Return which of some materials to measure: uncertain ones that differ from each other.
 
     Parameters
     ----------
-    scored : Scored
-        Their forecast. Without an uncertainty of each material the distance from each other
-        decides alone.
+    spread : ndarray of float64, shape (m,), optional
+        How uncertain the prediction of each is; without it the distance from each other decides
+        alone.
     X : ndarray of float64, shape (m, d)
         Their features.
     n : int
         How many.
     """
     (points,) = standardise(X)
-    worth = np.ones(len(X)) if scored.spread is None else scored.spread
-    batch = select_batch(worth, points, n, radius=np.inf if scored.spread is None else None)
+    worth = np.ones(len(X)) if spread is None else spread
+    batch = select_batch(worth, points, n, radius=np.inf if spread is None else None)
     return batch.rows
 
 
@@ -494,10 +532,11 @@ def _pack(forecast: Forecast) -> dict[str, NDArray[Any]]:
     scored = forecast.scored
     arrays: dict[str, NDArray[Any]] = {
         "prediction": forecast.prediction,
-        "center": scored.center,
-        "kind": np.array(scored.kind),
         "constant": np.array(forecast.constant),
     }
+    if scored is None:
+        return arrays
+    arrays |= {"center": scored.center, "kind": np.array(scored.kind)}
     if scored.spread is not None:
         arrays["spread"] = scored.spread
     if scored.quantiles is not None:
@@ -506,6 +545,8 @@ def _pack(forecast: Forecast) -> dict[str, NDArray[Any]]:
 
 
 def _unpack(arrays: dict[str, NDArray[Any]]) -> Forecast:
+    if arrays["prediction"].ndim > 1:  # of classes
+        return Forecast(arrays["prediction"], None, arrays["constant"])
     kind = str(arrays["kind"])
     if kind not in get_args(ScoreKind):
         raise ValueError(kind)
@@ -516,4 +557,4 @@ def _unpack(arrays: dict[str, NDArray[Any]]) -> Forecast:
         arrays.get("spread"),
         None if low_high is None else (low_high[0], low_high[1]),
     )
-    return Forecast(arrays["prediction"], scored, float(arrays["constant"]))
+    return Forecast(arrays["prediction"], scored, arrays["constant"])

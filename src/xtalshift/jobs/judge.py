@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -16,12 +16,13 @@ from xtalshift.benchmark.answer import Answer, ProxyResult
 from xtalshift.benchmark.verdict import decide, grounds_of
 from xtalshift.data import Dataset, clean_table
 from xtalshift.data.materials import Materials, as_materials
-from xtalshift.errors import DataError
+from xtalshift.errors import ConfigError, DataError
 from xtalshift.featurize import CompositionFeaturizer
 from xtalshift.featurize.blocks import Blocks, with_structures
 from xtalshift.jobs.imitate import (
     CANDIDATES,
     MOST_CANDIDATES,
+    Forecast,
     Imitation,
     imitate,
     to_measure,
@@ -29,7 +30,7 @@ from xtalshift.jobs.imitate import (
 from xtalshift.jobs.judge_settings import JudgeConfig
 from xtalshift.methods import MethodSettings
 from xtalshift.metrics.ranking import spearman
-from xtalshift.model import FittedModel, Predictions, fit
+from xtalshift.model import FittedClassifier, FittedModel, Predictions, fit
 from xtalshift.model.intervals import MIN_CALIBRATION, Scored, join_scores, predictive, score_rows
 from xtalshift.parallel import Executor, make_executor
 from xtalshift.progress import NO_PROGRESS, Progress
@@ -40,6 +41,7 @@ from xtalshift.uncertainty.settings import LEVEL, IntervalConfig
 from xtalshift.words import plural
 
 FloatArray = NDArray[np.float64]
+M = TypeVar("M", FittedModel, FittedClassifier)
 
 ADDED = ("measured", "rank", "measure_rank")
 """Columns that `rank_candidates` adds to those of predictions."""
@@ -117,6 +119,8 @@ def judge(
     ------
     DataError
         If there are no targets, or no candidate can be predicted.
+    ConfigError
+        If the targets are classes.
     SplitError
         If no hold-out of the table imitates the candidates.
     """
@@ -125,6 +129,10 @@ def judge(
     settings = settings.model_copy(update={"threads": executor.threads})
     if data.intake is None:
         data = clean_table(data)
+    if data.classes is not None:
+        raise ConfigError(
+            "xs.judge is for numbers; the command `xtalshift run --candidates` judges classes too"
+        )
     whole, data = data, data.take(~data.bounded)  # bounds have no error, but train the model
     say_bounds(whole, progress)
     if data.materials.structures is not None:
@@ -196,8 +204,12 @@ def usable(candidates: Materials, data: Dataset | None = None) -> Materials:
     return found
 
 
-def calibrate_by_proxies(model: FittedModel, imitation: Imitation, data: Dataset) -> FittedModel:
-    """Return a model with the intervals that hold on the proxies, for its candidates."""
+def calibrate_by_proxies(model: M, imitation: Imitation, data: Dataset) -> M:
+    """Return a model with the intervals, or probabilities and sets, that hold on the proxies."""
+    if isinstance(model, FittedClassifier):
+        from xtalshift.jobs.judge_classes import calibration_of_classes
+
+        return replace(model, calibration=calibration_of_classes(model, imitation, data))
     return replace(model, calibration=_calibration(model, imitation, data, CANDIDATES))
 
 
@@ -212,7 +224,7 @@ def _calibration(
         return None
     rows = np.concatenate([imitation.rows[place] for place in places])
     parts: list[tuple[NDArray[np.int64], Scored]] = [
-        (np.arange(end - count, end), imitation.forecasts[place, method].scored)
+        (np.arange(end - count, end), _scored(imitation.forecasts[place, method]))
         for place, end, count in zip(places, np.cumsum(counts), counts, strict=True)
     ]
     found = join_scores(
@@ -224,6 +236,11 @@ def _calibration(
     )
     outside = found.scores > 0  # what lies between two quantiles has a negative score
     return replace(found, scores=np.where(outside, WIDER, 1.0) * found.scores)
+
+
+def _scored(forecast: Forecast) -> Scored:
+    assert forecast.scored is not None, "a forecast of numbers"
+    return forecast.scored
 
 
 def answer_of(
@@ -251,9 +268,48 @@ def answer_of(
     config : JudgeConfig
         Settings.
     """
-    method, errors, encoder = imitation.method, imitation.errors, imitation.encoder
     expected = expected_error(imitation)
     proxies = tuple(_proxy_result(imitation, data, model, place) for place in imitation.rows)
+    grounds = grounds_of(proxies, expected.mae)
+
+    good = predictions.reason == ""
+
+    def spread(X: FloatArray) -> FloatArray | None:
+        return score_rows(model.regressor, X).spread
+
+    return Answer(
+        **situation_of(imitation, data, model, candidates, good, spread, config),
+        verdict=decide(grounds),
+        expected_mae=expected.mae,
+        expected_low=expected.low,
+        expected_high=expected.high,
+        coverage=grounds.coverage if np.isfinite(grounds.coverage) else None,
+        proxies=proxies,
+        measured_ratio=grounds.measured if np.isfinite(grounds.measured) else None,
+    )
+
+
+def situation_of(
+    imitation: Imitation,
+    data: Dataset,
+    model: FittedModel | FittedClassifier,
+    candidates: Materials,
+    good: NDArray[np.bool_],
+    spread: Callable[[FloatArray], FloatArray | None],
+    config: JudgeConfig,
+) -> dict[str, Any]:
+    """Return the fields of `xtalshift.benchmark.answer.Situation`.
+
+    Parameters
+    ----------
+    imitation, data, model, candidates, config
+        As in `answer_of`.
+    good : ndarray of bool, shape (m,)
+        Which candidates can be predicted.
+    spread : callable
+        Returns how uncertain the predictions of rows of features are, or None if all are the same.
+    """
+    method, errors, encoder = imitation.method, imitation.errors, imitation.encoder
     own = errors[method]
     level = tuple(
         name
@@ -261,7 +317,6 @@ def answer_of(
         if name != method
         and np.mean([np.log(one[place] / own[place]) for place in own]) < np.log(LEVEL_MARGIN)
     )
-    good = predictions.reason == ""
     known_rows = np.isin(candidates.keys, data.materials.keys)
     rows = np.flatnonzero(good & ~known_rows)
     known = {frozenset(symbols) for symbols in _systems(data.materials)}
@@ -272,34 +327,28 @@ def answer_of(
         rows = rows[sample(len(rows), MOST_CANDIDATES, seed=0)]
         X = model.features_of(candidates.take(rows))
         count = min(config.n_measure, len(rows))
-        chosen = rows[to_measure(score_rows(model.regressor, X), X, count)]
-    grounds = grounds_of(proxies, expected.mae)
+        chosen = rows[to_measure(spread(X), X, count)]
     enough = min(len(landscape.points), len(landscape.places)) >= 10  # noqa: PLR2004
-    return Answer(
-        verdict=decide(grounds),
-        method=method,
-        level_with=level,
-        expected_mae=expected.mae,
-        expected_low=expected.low,
-        expected_high=expected.high,
-        coverage=grounds.coverage if np.isfinite(grounds.coverage) else None,
-        n=len(candidates),
-        n_usable=int(good.sum()),
-        known=tuple(candidates.formulas[good & known_rows].tolist()),
-        n_seen=0 if encoder is None else int(encoder.knows(candidates.groups[good]).sum()),
-        n_seen_rows=0 if encoder is None else int(encoder.knows(data.groups).sum()),
-        distance_ratio=step.distance_ratio,
-        separability=two_sample(landscape.points, landscape.places, seed=0).auc if enough else None,
-        new_elements=step.new_elements,
-        n_new=step.n_new,
-        n_new_systems=sum(
+    return {
+        "method": method,
+        "level_with": level,
+        "n": len(candidates),
+        "n_usable": int(good.sum()),
+        "known": tuple(candidates.formulas[good & known_rows].tolist()),
+        "n_seen": 0 if encoder is None else int(encoder.knows(candidates.groups[good]).sum()),
+        "n_seen_rows": 0 if encoder is None else int(encoder.knows(data.groups).sum()),
+        "distance_ratio": step.distance_ratio,
+        "separability": two_sample(landscape.points, landscape.places, seed=0).auc
+        if enough
+        else None,
+        "new_elements": step.new_elements,
+        "n_new": step.n_new,
+        "n_new_systems": sum(
             frozenset(symbols) not in known for symbols in _systems(candidates.take(good))
         ),
-        proxies=proxies,
-        measure=tuple(str(name) for name in candidates.formulas[chosen]),
-        measure_rows=tuple(int(row) for row in chosen),
-        measured_ratio=grounds.measured if np.isfinite(grounds.measured) else None,
-    )
+        "measure": tuple(str(name) for name in candidates.formulas[chosen]),
+        "measure_rows": tuple(int(row) for row in chosen),
+    }
 
 
 def expected_error(imitation: Imitation) -> Expected:
@@ -339,7 +388,7 @@ def _proxy_result(
     calibration = _calibration(model, imitation, data, place)
     by_prediction, by_target = _fifths(found.prediction), _fifths(y)
     if calibration is not None:
-        low, high = predictive(found.scored, calibration, model.scale).interval(LEVEL)
+        low, high = predictive(_scored(found), calibration, model.scale).interval(LEVEL)
         held = (low <= y) & (y <= high)
         coverage, covered = float(held.mean()), _both(held[rows].mean() for rows in by_prediction)
     varies = np.ptp(y) > 0 and np.ptp(found.prediction) > 0

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from xtalshift.benchmark.answer import Answer, CandidateCrystal
+from xtalshift.benchmark.answer import Answer, CandidateCrystal, ClassAnswer
 from xtalshift.benchmark.engine import BenchmarkRun
 from xtalshift.benchmark.records import CANDIDATES_FILE, CANDIDATES_TEXT
 from xtalshift.benchmark.run_results import Model
@@ -29,10 +29,12 @@ from xtalshift.jobs.judge import (
     say_bounds,
     usable,
 )
+from xtalshift.jobs.judge_classes import add_measured, class_answer_of
 from xtalshift.jobs.refit import refit
 from xtalshift.jobs.run_settings import RunConfig
 from xtalshift.methods import MethodSettings, features_of
 from xtalshift.model import load_model
+from xtalshift.model.class_predictions import predicted_class_columns
 from xtalshift.model.predictions import CRYSTAL_COLUMNS, PREDICTED_COLUMNS, Predictions
 from xtalshift.model.table_predictor import read_materials
 from xtalshift.parallel import Executor
@@ -55,8 +57,10 @@ class Wanted:
     materials: Materials
 
 
-def read_candidates(config: RunConfig, progress: Progress = NO_PROGRESS) -> Wanted:
-    """Read the candidates of a run, before any work.
+def read_candidates(
+    config: RunConfig, classes: tuple[str, ...] | None = None, progress: Progress = NO_PROGRESS
+) -> Wanted:
+    """Read the candidates of a run, of classes if these are given, before any work.
 
     Raises
     ------
@@ -69,7 +73,8 @@ def read_candidates(config: RunConfig, progress: Progress = NO_PROGRESS) -> Want
     if needs_structures(config.data.blocks):
         reading = name_structures(source, reading)
     raw = read_raw(source, reading)
-    predicted = (*PREDICTED_COLUMNS, *CRYSTAL_COLUMNS, "explanation")
+    own = PREDICTED_COLUMNS if classes is None else predicted_class_columns(classes)
+    predicted = (*own, *CRYSTAL_COLUMNS, "explanation")
     check_new_columns((*predicted, *ADDED), raw.frame.columns, str(source))
     if config.data.target in raw.frame.columns:
         progress.say(f"  note: column {config.data.target!r} of {source} is not used")
@@ -87,7 +92,7 @@ def judge_table(
     settings: MethodSettings,
     out: Path,
     progress: Progress,
-) -> tuple[Model, Answer]:
+) -> tuple[Model, Answer | ClassAnswer]:
     """Judge the candidates of a run; write its model and ``candidates.parquet``.
 
     Parameters
@@ -111,7 +116,7 @@ def judge_table(
     -------
     Model
         The saved model: the recommended method, fitted to the whole table.
-    Answer
+    Answer or ClassAnswer
 
     Raises
     ------
@@ -143,18 +148,26 @@ def judge_table(
     fitted = refit(config, method, features, done, settings, out, progress, imitation=imitation)
     model = load_model(out / MODEL_FOLDER)
     predictions = model.predict(candidates, explain=len(candidates) <= MOST_EXPLAINED)
-    answer = answer_of(imitation, data, model, candidates, predictions, config.judging)
     frame = wanted.frame.assign(**predictions.columns())
     if "formula" not in frame:
         frame.insert(0, "formula", predictions.formula)
     if "id" not in frame and predictions.nearest_id is not None:  # polymorphs have one formula
         frame.insert(0, "id", candidates.ids)
-    measured = measured_values(data, candidates)
-    ranked = rank_candidates(answer, frame, measured)
-    for name in (CANDIDATES_FILE, CANDIDATES_TEXT):
-        write_frame(ranked, out / name)
+    described = fitted.describe(config.seed, rule=RULE)
+    if data.classes is not None:
+        told = class_answer_of(imitation, data, model, candidates, predictions, config.judging)
+        _write(add_measured(told, frame, data, candidates.keys), out)
+        return described, told
+    answer = answer_of(imitation, data, model, candidates, predictions, config.judging)
+    ranked = rank_candidates(answer, frame, measured_values(data, candidates))
+    _write(ranked, out)
     answer = replace(answer, crystals=_crystals(ranked, predictions, problem.data, candidates))
-    return fitted.describe(config.seed, rule=RULE), answer
+    return described, answer
+
+
+def _write(frame: pd.DataFrame, out: Path) -> None:
+    for name in (CANDIDATES_FILE, CANDIDATES_TEXT):
+        write_frame(frame, out / name)
 
 
 def _crystals(

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from xtalshift.benchmark.answer import Answer
+from xtalshift.benchmark.answer import Answer, ClassAnswer
 from xtalshift.benchmark.choice import choose
 from xtalshift.benchmark.engine import BenchmarkRun, RunOptions, run_locked
 from xtalshift.benchmark.explain_settings import ExplainConfig
@@ -49,6 +49,7 @@ from xtalshift.featurize.known_targets import find_known_target
 from xtalshift.featurize.pretrained import Overlap, count_overlap, encoder_of
 from xtalshift.files import explained, lock_folder, replace_file
 from xtalshift.jobs.explain import EXPLANATION_FILE, explain
+from xtalshift.jobs.judge_settings import FAST
 from xtalshift.jobs.judge_table import PROXIES_FOLDER, judge_table, read_candidates
 from xtalshift.jobs.refit import REFIT_FILE, RefitError, refit
 from xtalshift.jobs.run_settings import RunConfig, SplitConfig
@@ -121,7 +122,9 @@ def run(
     config = config.model_copy(update={"data": settle_structures(config.data, [*needed])})
     config = _for_classes(_with_family(config, progress), progress)
     spec = spec_of(config)
-    wanted = None if config.candidates is None else read_candidates(config, progress)
+    wanted = None
+    if config.candidates is not None:
+        wanted = read_candidates(config, read_configured(config.data).classes, progress)
     executor = executor or make_executor()
     out = Path(out)
     with lock_folder(out), resumable(partial(describe_kept, out)):
@@ -196,21 +199,10 @@ def _with_family(config: RunConfig, progress: Progress) -> RunConfig:
 
 
 def _for_classes(config: RunConfig, progress: Progress) -> RunConfig:
-    """Return the settings without what a target that is a class does not have.
-
-    Raises
-    ------
-    ConfigError
-        If candidates are to be judged.
-    """
+    """Return the settings without what a target that is a class does not have."""
     data = read_configured(config.data)
     if data.classes is None:
         return config
-    if config.candidates is not None:
-        raise ConfigError(
-            f"{data.target_name or 'the target'} is a class, and candidates are judged by numbers "
-            "only; train a model and predict them, or read it as a number (--task regression)"
-        )
     changes: dict[str, Any] = {}
     if "prior" in config.split.active and not data.ordered:
         progress.say(
@@ -222,6 +214,9 @@ def _for_classes(config: RunConfig, progress: Progress) -> RunConfig:
     offered = classifying_methods()
     if config.methods == RunConfig().methods:
         changes["methods"] = tuple(name for name in config.methods if name in offered)
+    if config.judge.methods == FAST:
+        own = tuple(name for name in config.judging.methods if name in offered)
+        changes["judge"] = config.judge.model_copy(update={"methods": own})
     return config.model_copy(update=changes)
 
 
@@ -378,7 +373,7 @@ def _results(
     done: BenchmarkRun,
     out: Path,
     model: Model | None,
-    answer: Answer | None,
+    answer: Answer | ClassAnswer | None,
     explanation: Explanation | None,
 ) -> RunResults:
     data = done.shared.problems[TABLE].data
@@ -390,7 +385,8 @@ def _results(
         known_target=_known_target(done),
         splits=tuple(one for fold in done.shared.folds.values() for one in _splits(fold, done)),
         model=model,
-        answer=answer,
+        answer=answer if isinstance(answer, Answer) else None,
+        class_answer=answer if isinstance(answer, ClassAnswer) else None,
         explanation=explanation,
         records=tuple(row for task in done.records for row in _rows(task, done.shared.folds)),
         histories=tuple(one for task in done.records if (one := _history(task, out))),

@@ -26,14 +26,14 @@ from xtalshift.featurize.blocks import PRETRAINED, Blocks, kind_of, split_blocks
 from xtalshift.featurize.encoder import ENCODER, Encoder, parse_card, restore_encoder
 from xtalshift.featurize.pretrained import encoder_of
 from xtalshift.files import explained, hold_folder, replace_file
-from xtalshift.jsonio import Plain, decode_json, finite, parse
+from xtalshift.jsonio import Plain, finite, parse
 from xtalshift.model.card import ModelCard
 from xtalshift.model.classifier import FittedClassifier
 from xtalshift.model.description import Description, SavedCalibration, SavedClassCalibration
 from xtalshift.model.fitted import FittedModel
 from xtalshift.model.from_formulas import bytes_left_out, leave_out, put_back, with_left_out
 from xtalshift.model.ready.names import model_folder
-from xtalshift.provenance import hash_text
+from xtalshift.model.signed_json import read_signed, sign
 from xtalshift.saved_arrays import Layout, Schema, Unread, check_layout
 from xtalshift.uncertainty.class_calibration import ClassCalibration
 from xtalshift.uncertainty.conformal import Calibration
@@ -157,8 +157,7 @@ def _write_model(folder: Path, description: Plain, arrays: bytes) -> Path:
     check_model_folder(folder)
     place = Path(os.path.realpath(folder))
     description = {**description, "format_version": FORMAT_VERSION}
-    signed = {**description, "sha256": _hash_description(description)}
-    text = json.dumps(signed, indent=2, sort_keys=True, ensure_ascii=False)
+    text = json.dumps(sign(description), indent=2, sort_keys=True, ensure_ascii=False)
     with explained(place):
         place.mkdir(parents=True, exist_ok=True)
         with hold_folder(place):
@@ -509,35 +508,16 @@ def _read_description(folder: Path) -> Plain:
                 else "Name the folder that `xtalshift train` wrote, or model/ in that of `run`"
             )
         )
-    try:
-        if path.stat().st_size > _LARGEST_TEXT:
-            raise ModelFormatError(f"{path} is larger than any description of a model; {_REMEDY}")
-        description = decode_json(path.read_bytes(), path, _REMEDY)
-    except OSError as error:
-        raise ModelFormatError(f"cannot read {path}: {error.strerror}") from error
-    except DataError as error:
-        raise ModelFormatError(str(error)) from error
-    if not isinstance(description, dict) or description.get("format") != FORMAT:
-        raise ModelFormatError(f"{path} does not describe an xtalshift model")
-    version = description.get("format_version")
-    if version not in READABLE_VERSIONS:
-        newer = isinstance(version, int) and version > FORMAT_VERSION
-        remedy = "Update xtalshift: pip install -U xtalshift" if newer else "Train it again"
-        raise ModelFormatError(
-            f"{folder} has format version {version}; this version of xtalshift reads "
-            f"{' and '.join(map(str, READABLE_VERSIONS))}. {remedy}"
-        )
-    if description.pop("sha256", None) != _hash_description(description):
-        raise ModelFormatError(
-            f"{path} was altered: its content does not match its checksum. "
-            "Save or copy the model again"
-        )
+    description = read_signed(
+        path,
+        form=FORMAT,
+        versions=READABLE_VERSIONS,
+        what="an xtalshift model",
+        largest=_LARGEST_TEXT,
+        remedy=_REMEDY,
+    )
     try:
         parse(Description, description, path, _REMEDY)
     except DataError as error:
         raise ModelFormatError(str(error)) from error
     return description
-
-
-def _hash_description(description: Plain) -> str:
-    return hash_text([json.dumps(description, sort_keys=True)])

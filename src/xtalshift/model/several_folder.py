@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from xtalshift.errors import DataError, ModelFormatError
 from xtalshift.estimators.saved import STRICT
 from xtalshift.files import explained, hold_folder, replace_file
-from xtalshift.jsonio import Plain, decode_json, read_json
+from xtalshift.jsonio import Plain, read_json
 from xtalshift.model.card import ModelCard
 from xtalshift.model.persist import (
     MODEL_FILE,
@@ -24,7 +24,7 @@ from xtalshift.model.persist import (
     saved_card,
 )
 from xtalshift.model.several import FittedModels
-from xtalshift.provenance import hash_text
+from xtalshift.model.signed_json import read_signed, sign
 
 FORMAT = "xtalshift-models"
 FORMAT_VERSION = 1
@@ -126,8 +126,8 @@ def save_models(models: FittedModels, folder: Path) -> Path:
         rows = None if models.joint_rows is None else models.joint_rows.tolist()
         content = _SavedModels(targets=targets, joint_rows=rows).model_dump()
         described: Plain = {"format": FORMAT, "format_version": FORMAT_VERSION, **content}
-        signed = {**described, "sha256": _hash(described)}
-        replace_file(place / MODELS_FILE, json.dumps(signed, ensure_ascii=False) + "\n")
+        text = json.dumps(sign(described), ensure_ascii=False)
+        replace_file(place / MODELS_FILE, text + "\n")
         kept = {MODELS_FILE, *(one.folder for one in targets)}
         with explained(place):
             for old in place.iterdir():
@@ -212,25 +212,14 @@ def _read(folder: Path) -> _SavedModels:
             f"{folder} holds no models of several targets: there is no {MODELS_FILE}. Name the "
             "folder that `xtalshift train --target A,B` wrote"
         )
-    try:
-        if path.stat().st_size > _LARGEST_TEXT:
-            raise ModelFormatError(f"{path} is larger than any such file; {_REMEDY}")
-        described = decode_json(path.read_bytes(), path, _REMEDY)
-    except OSError as error:
-        raise ModelFormatError(f"cannot read {path}: {error.strerror}") from error
-    except DataError as error:
-        raise ModelFormatError(str(error)) from error
-    if not isinstance(described, dict) or described.get("format") != FORMAT:
-        raise ModelFormatError(f"{path} does not describe xtalshift models of several targets")
-    if described.get("format_version") != FORMAT_VERSION:
-        raise ModelFormatError(
-            f"{path} has format version {described.get('format_version')}; this version of "
-            f"xtalshift reads {FORMAT_VERSION}. Update xtalshift: pip install -U xtalshift"
-        )
-    if described.pop("sha256", None) != _hash(described):
-        raise ModelFormatError(
-            f"{path} was altered: its content does not match its checksum; {_REMEDY}"
-        )
+    described = read_signed(
+        path,
+        form=FORMAT,
+        versions=(FORMAT_VERSION,),
+        what="xtalshift models of several targets",
+        largest=_LARGEST_TEXT,
+        remedy=_REMEDY,
+    )
     content = {key: one for key, one in described.items() if not key.startswith("format")}
     try:
         saved = _SavedModels(**content)
@@ -245,7 +234,3 @@ def _read(folder: Path) -> _SavedModels:
     ):
         raise ModelFormatError(f"{path} names no folders of models; {_REMEDY}")
     return saved
-
-
-def _hash(described: Plain) -> str:
-    return hash_text([json.dumps(described, sort_keys=True)])

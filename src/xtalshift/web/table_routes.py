@@ -88,9 +88,9 @@ def table_routes(tables: TableStore, disk: Disk, config: ServeConfig) -> APIRout
         responses=problems(404, 422),
     )
     def one_table(id: str) -> Plain:  # noqa: A002 - the word of the interface
-        found, path = tables.get(id), tables.path(id)
+        found = tables.get(id)
         said = TableSettings.from_dict(found.reading)
-        return {**asdict(found), "preview": preview_of(path, said, tables.store)}
+        return {**asdict(found), "preview": preview_of(tables, found, said)}
 
     @router.put(
         "/tables/{id}/reading",

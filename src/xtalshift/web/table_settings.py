@@ -9,10 +9,12 @@ from typing import Literal
 from pydantic import Field
 
 from xtalshift.data.settings import DataConfig
+from xtalshift.errors import XtalshiftError
 from xtalshift.jobs.preview import preview_table
 from xtalshift.jsonio import Plain
 from xtalshift.web.predicting import SentReading, cells_are_content
 from xtalshift.web.problems import problem_of
+from xtalshift.web.tables import StoredTable, TableStore
 
 
 class TableSettings(SentReading):
@@ -43,30 +45,32 @@ class TableSettings(SentReading):
         return {"table": table, **own, **({"settings": settings} if settings else {})}
 
 
-def preview_of(path: Path, said: TableSettings, hidden: Path) -> Plain:
+def preview_of(tables: TableStore, table: StoredTable, said: TableSettings) -> Plain:
     """Return the first rows of a table and what they are read as, see `preview_table`.
 
-    Parameters
-    ----------
-    path : Path
-        The file.
-    said : TableSettings
-        How it is read.
-    hidden : Path
-        Folder that no message tells.
+    Messages call the table as its owner does.
 
     Raises
     ------
     DataError
         If no rows can be read.
     """
-    with cells_are_content():
-        found = preview_table(said.config(path))
+    path = tables.path(table.id)
+    try:
+        with cells_are_content():
+            found = preview_table(said.config(path))
+    except XtalshiftError as error:
+        error.args = (_own_words(str(error), path, table),)
+        raise
     plain = asdict(found)
-    plain["problem"] = None if found.problem is None else _problem(found.problem, path, hidden)
+    plain["problem"] = None
+    if found.problem is not None:
+        told = problem_of(found.problem, [tables.store])
+        plain["problem"] = {**told, "detail": _own_words(told["detail"], path, table)}
     return plain
 
 
-def _problem(error: Exception, path: Path, hidden: Path) -> Plain:
-    plain = problem_of(error, [hidden])
-    return {**plain, "detail": plain["detail"].removeprefix(f"{path.name}: ")}
+def _own_words(text: str, path: Path, table: StoredTable) -> str:
+    for name in (str(path), path.name):
+        text = text.removeprefix(f"{name}: ").replace(name, table.name)
+    return text

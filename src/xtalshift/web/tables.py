@@ -150,7 +150,10 @@ class TableDesk:
         with self._disk.removed_on_error() as folder:
             with (folder / kept).open("wb") as file:
                 shutil.copyfileobj(sent, file)
-            check_unpacked(folder / kept, self._config)
+            try:
+                check_unpacked(folder / kept, self._config)
+            except DataError as error:  # it has a name that its owner does not know
+                raise DataError(str(error).replace(kept, name[-100:])) from error
             known = self._tables.same(folder / kept, name)
             found = known or self._tables.add(folder / kept, name)
             shutil.rmtree(folder)

@@ -92,6 +92,7 @@ def test_trees_have_the_shapley_values_of_all_orders(kind):
         np.testing.assert_allclose(fitted.contributions(x, baseline[None])[0], wanted, atol=1e-12)
 
 
+@pytest.mark.long
 def test_trees_agree_with_the_package_that_has_them_too():
     shap = pytest.importorskip("shap")
     X, y = data(120)

@@ -150,7 +150,9 @@ def test_measuring_is_simulated_on_the_proxies(data, judged):
     one = simulated[0]
     forecast = judged.imitation.forecasts[one.name, "ridge"]
     rows = judged.imitation.rows[one.name]
-    chosen = steps.to_measure(forecast.scored, featurized(data)[rows], min(20, len(rows) // 2))
+    chosen = steps.to_measure(
+        forecast.scored.spread, featurized(data)[rows], min(20, len(rows) // 2)
+    )
     rest = np.setdiff1d(np.arange(len(rows)), chosen)
     error = np.abs(forecast.prediction - data.y[rows])[rest].mean()
     assert one.mae_before == pytest.approx(error)

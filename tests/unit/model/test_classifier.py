@@ -92,7 +92,7 @@ def test_a_saved_model_predicts_the_same_bits(k, ordered, tmp_path):
 
 
 def test_a_description_that_contradicts_the_classifier_is_refused(tmp_path):
-    from xtalshift.model.persist import _hash_description
+    from xtalshift.model.signed_json import hash_described
 
     xs.fit(table(3), "ridge", features="fractions", intervals=NONE).save(tmp_path)
     path = tmp_path / "model.json"
@@ -105,7 +105,7 @@ def test_a_description_that_contradicts_the_classifier_is_refused(tmp_path):
     ):
         changed = {**good, **change}
         del changed["sha256"]
-        path.write_text(json.dumps({**changed, "sha256": _hash_description(changed)}))
+        path.write_text(json.dumps({**changed, "sha256": hash_described(changed)}))
         with pytest.raises(ModelFormatError, match=why):
             xs.load_model(tmp_path)
 

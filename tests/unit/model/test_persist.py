@@ -16,9 +16,10 @@ from estimator_toys import FORMULA_METHODS
 from xtalshift.errors import DataError, ModelFormatError
 from xtalshift.methods import MethodSettings, build_method
 from xtalshift.metrics import rank_evidence
-from xtalshift.model import FormulaRegressor, ModelCard, load_model, persist, save_model
+from xtalshift.model import FormulaRegressor, ModelCard, load_model, save_model
 from xtalshift.model.description import saved_ranking
 from xtalshift.model.fitted import FittedModel
+from xtalshift.model.signed_json import hash_described
 
 FORMULAS = [f"{metal}{anion}" for metal in ("Li", "Na", "K", "Mg", "Zn", "Ga") for anion in
             ("O", "S", "F", "Cl", "N")]  # fmt: skip
@@ -61,7 +62,7 @@ def rewrite(folder, change):
     description = json.loads(path.read_text())
     change(description)
     description.pop("sha256")
-    description["sha256"] = persist._hash_description(description)
+    description["sha256"] = hash_described(description)
     path.write_text(json.dumps(description))
 
 

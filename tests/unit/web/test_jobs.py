@@ -256,7 +256,8 @@ def test_every_setting_that_may_name_a_file_is_known():
     columns = {
         *("data.formula_col", "data.structure_col", "data.target", "data.id_col", "data.unit"),
         *("data.weight_col", "data.uncertainty_col", "data.feature_cols", "split.relation_flag"),
-        "split.family", "data.encoding", "data.sheet",
+        "split.family", "data.encoding", "data.sheet", "fidelity.column", "fidelity.values",
+        "targets",
     }  # fmt: skip
     of_methods = {
         "judge.proxies",

@@ -86,8 +86,9 @@ def test_a_damaged_model_does_not_hide_the_others(models, tmp_path):
     with open_client(folder, tmp_path / "store") as client:
         damaged, good = (one for one in client.get("/api/v1/models").json()
                          if one["name"] in {"gaps", "kinds"})  # fmt: skip
-        problem = "gaps/model.json was altered: its content does not match its checksum. "
-        assert damaged == {"name": "gaps", "problem": problem + "Save or copy the model again"}
+        problem = "gaps/model.json was altered: its content does not match its checksum; "
+        remedy = "save or copy the model again, or train it again"
+        assert damaged == {"name": "gaps", "problem": problem + remedy}
         assert good["name"] == "kinds"
         found = client.post("/api/v1/models/gaps/predict", json={"formulas": ["GaN"]})
         assert (found.status_code, found.json()["title"]) == (409, "ModelFormatError")

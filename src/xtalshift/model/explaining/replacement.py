@@ -81,8 +81,8 @@ class Places:
         shares = self.other_shares
         if proportions:
             shares = np.broadcast_to(self.own_shares, shares.shape)
-        kept = np.einsum("sn,mn,ne->sme", inside, shares, self.own, optimize=True)
-        replaced = np.einsum("sn,mn,mne->sme", 1 - inside, shares, self.others, optimize=True)
+        kept = np.einsum("ab,cb,bd->acd", inside, shares, self.own, optimize=True)
+        replaced = np.einsum("ab,cb,cbd->acd", 1 - inside, shares, self.others, optimize=True)
         return np.asarray(kept + replaced)
 
 

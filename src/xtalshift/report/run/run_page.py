@@ -29,6 +29,11 @@ from xtalshift.report.run.candidates import (
     CandidatesReport,
     report_candidates,
 )
+from xtalshift.report.run.class_candidates import (
+    CLASS_TEXTS,
+    ClassCandidates,
+    report_class_candidates,
+)
 from xtalshift.report.run.classes import ClassReport, report_classes
 from xtalshift.report.run.drivers import describe_drivers
 from xtalshift.report.run.expectation import Expectation, expect_of_run
@@ -100,7 +105,7 @@ class Gain:
 class RunReport:
     """Everything that page and tables of a run show, besides its `results`.
 
-    `candidates` is what to believe about the candidates, if there are some.
+    `candidates` and `class_candidates` are what to believe about the candidates, if there are some.
     `expectation`, `mistakes`, `worst`, `interval_parity`, `learning` and `driver_sentences` are
     about the chosen method: what to expect of it, where it goes wrong, its worst compounds, its
     predictions with intervals, its errors with fewer training rows, and the features that it needs.
@@ -114,6 +119,7 @@ class RunReport:
     results: RunResults
     source: str
     candidates: CandidatesReport | None
+    class_candidates: ClassCandidates | None
     expectation: Expectation | None
     mistakes: Mistakes | None
     mistake_sentences: list[str]
@@ -179,7 +185,11 @@ def build_run_report(folder: Path) -> RunReport:
         shares = [probability_column(name) for name in results.classes]
         named = _read_table(folder / PREDICTIONS_FILE, _CLASS_TEXTS, ("seed", *shares))
     table = _read_table(folder / "map.parquet", _MAP_TEXTS, _MAP_NUMBERS)
-    predicted = _read_table(folder / CANDIDATES_FILE, CANDIDATE_TEXTS, CANDIDATE_NUMBERS)
+    predicted = told = None
+    if results.class_answer is None:
+        predicted = _read_table(folder / CANDIDATES_FILE, CANDIDATE_TEXTS, CANDIDATE_NUMBERS)
+    else:
+        told = _read_table(folder / CANDIDATES_FILE, CLASS_TEXTS, ())
     logarithmic = results.transform == "log"
     factors = None if predictions is None or not logarithmic else typical_factors(predictions)
     summary = RunSummary(results.records, factors)
@@ -214,6 +224,7 @@ def build_run_report(folder: Path) -> RunReport:
         results=results,
         source=results.provenance.data.source or folder.name,
         candidates=report_candidates(results.answer, predicted, results.unit),
+        class_candidates=report_class_candidates(results.class_answer, told),
         expectation=None
         if results.classes is not None
         else expect_of_run(

@@ -42,6 +42,13 @@ def show_candidates(report: RunReport) -> Section | None:
     return Section("run/candidates.html.j2", figures)
 
 
+def show_class_candidates(report: RunReport) -> Section | None:
+    """Answer what to believe about candidates of classes, if there are some."""
+    if report.class_candidates is None:
+        return None
+    return Section("run/class_candidates.html.j2")
+
+
 def show_expectation(report: RunReport) -> Section | None:
     """Say which method to use, what error to expect, and whether intervals may be trusted."""
     return Section("run/expectation.html.j2") if report.results.classes is None else None
@@ -121,6 +128,7 @@ def show_glossary(_: RunReport) -> Section:
 
 SECTIONS: tuple[Callable[[RunReport], Section | None], ...] = (
     show_candidates,
+    show_class_candidates,
     show_expectation,
     show_classes,
     show_mistakes,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from xtalshift.benchmark.answer import Answer, Verdict
+from xtalshift.benchmark.answer import Answer, ClassAnswer, Situation, Verdict
 from xtalshift.benchmark.verdict import COVERED, EXPECTED, HELPS, Grounds, grounds_of
 from xtalshift.report.shared.text import format_number, format_percent, join_words
 from xtalshift.words import plural
@@ -53,7 +53,7 @@ def _ground(verdict: Verdict, grounds: Grounds) -> str:
     return f"On hold-outs that imitate the candidates the order is hardly found ({order})."
 
 
-def unlike_sentences(answer: Answer) -> list[str]:
+def unlike_sentences(answer: Situation) -> list[str]:
     """Return how the candidates differ from the table."""
     said = []
     unread = answer.n - answer.n_usable
@@ -122,6 +122,55 @@ def error_sentences(answer: Answer, unit: str) -> list[str]:
             + ("" if answer.coverage >= COVERED else " They will probably hold too few.")
         )
     return [*said, *_fifths(answer)]
+
+
+def class_sentences(answer: ClassAnswer) -> list[str]:
+    """Return what to expect of predicted classes, the method, and what its sets held."""
+    n = len(answer.proxies)
+    right = format_percent(sum(one.accuracy for one in answer.proxies) / n)
+    share = format_percent(answer.expected_log_loss / answer.constant)
+    level = f", level with {join_words(answer.level_with)}" if answer.level_with else ""
+    expected = (
+        f"Expect a log loss near {format_number(answer.expected_log_loss)} ({share} of that of the "
+        f"shares of the classes): on {plural(n, 'hold-out')} of your table that "
+        f"{'imitates' if n == 1 else 'imitate'} the candidates it was "
+        f"{format_number(answer.expected_low)} to {format_number(answer.expected_high)}, and "
+        f"{right} of the classes were predicted correctly."
+    )
+    said = [
+        expected,
+        f"Method: {answer.method}{level}.",
+        "Its probabilities are calibrated on these hold-outs.",
+    ]
+    if answer.coverage is not None:
+        said.append(
+            f"Its 90 % sets held {format_percent(answer.coverage)} of their classes (each hold-out "
+            "judged by the others)."
+            + ("" if answer.coverage >= COVERED else " They will probably hold too few.")
+        )
+    return said
+
+
+def class_verdict(answer: ClassAnswer) -> str:
+    """Return whether the predicted classes are worth more than the shares of the classes."""
+    if answer.useful:
+        return "The probabilities of the classes are of use for these candidates."
+    return (
+        "Do not use these classes: on hold-outs that imitate the candidates the shares of the "
+        "classes in your table had a smaller log loss."
+    )
+
+
+def class_measure_sentence(answer: ClassAnswer) -> str:
+    """Return what to measure first; empty if there is nothing to measure."""
+    if not answer.measure:
+        return ""
+    first = ", ".join(answer.measure[:_MOST_FORMULAS])
+    more = len(answer.measure) - _MOST_FORMULAS
+    return (
+        f"Measure first: {first}{f' and {more} more' if more > 0 else ''}: they are uncertain and "
+        "differ from each other. Whether that improves the others was not simulated."
+    )
 
 
 def _fifths(answer: Answer) -> list[str]:

@@ -37,6 +37,8 @@ class Choices(Settings):
     target: str = ""
     unit: str = Field(default="", max_length=100)
     task: Literal["auto", "regression", "classification", "ordinal"] = "auto"
+    transform: Literal["none", "clip", "log1p", "log"] = "none"
+    """Scale of the target in the training."""
     method: str = "auto"
     minutes: float | None = Field(default=None, gt=0)
     """Wall minutes that a fit of auto may take."""
@@ -79,6 +81,7 @@ class Choices(Settings):
         values: Plain = {
             **{key: asked[key] for key in ("target", "unit", "name", "candidates") if key in asked},
             "task": settings.get("data.task", "auto"),
+            "transform": settings.get("data.transform", "none"),
             "method": asked.get("method", methods[-1]),
             "minutes": asked.get("minutes", settings.get("minutes")),
             "expect": tuple(one for one in schemes if one != "random"),
@@ -97,15 +100,16 @@ class Choices(Settings):
         settings: Plain = asked.pop("settings", {})
         if self.name:
             asked["name"] = self.name
+        if self.transform != "none":
+            settings["data.transform"] = self.transform
+        # other methods keep no budget, and a training by them refuses one
+        if self.minutes is not None and self.method == "auto":
+            (asked if self.kind == "train" else settings)["minutes"] = self.minutes
         if self.kind == "train":
             asked["method"] = self.method
-            if self.minutes is not None:
-                asked["minutes"] = self.minutes
         else:
             settings["methods"] = ["dummy", self.method]
             settings["split.schemes"] = ["random", *self.expect]
-            if self.minutes is not None:
-                settings["minutes"] = self.minutes
             if "family" in self.expect and self.family.strip():
                 settings["split.family"] = self.family.strip()
             if "prior" in self.expect:
@@ -152,9 +156,9 @@ class _ChooseScreen:
         )
 
     def _sent(self, id_: str) -> Plain:
-        stored, path = self.tables.get(id_), self.tables.path(id_)
+        stored = self.tables.get(id_)
         said = said_of(stored)
-        found = preview_of(path, said, self.tables.store)
+        found = preview_of(self.tables, stored, said)
         names = [one["name"] for one in found["columns"]]
         return {
             "id": id_, "name": stored.name, "columns": names, "candidates": found["candidates"],
@@ -191,7 +195,7 @@ class _ChooseScreen:
             "task": asked["settings"].get("data.task", "auto"),
         }
         read = TableSettings.from_dict(settings)
-        found = preview_of(self.tables.path(id_), read, self.tables.store)
+        found = preview_of(self.tables, self.tables.get(id_), read)
         if found["problem"] is not None:
             raise DataError(found["problem"]["detail"])
 

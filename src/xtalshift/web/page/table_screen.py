@@ -61,8 +61,7 @@ class _TableScreen:
         status = HTTPStatus.OK if problem is None else problem["status"]
         preview: Plain = {}
         try:
-            path = self.tables.path(table.id)
-            preview = preview_of(path, said_of(table), self.tables.store)
+            preview = preview_of(self.tables, table, said_of(table))
         except XtalshiftError as error:
             problem = problem or self.screens.problem(error)
         return self.screens.show(

@@ -123,9 +123,12 @@ def why_routes(screens: Screens, shelf: Shelf, turns: Turns) -> APIRouter:
 
 
 def _explained(model: AnyModel, query: QueryParams, given: dict[str, str]) -> Sequence[Explanation]:
-    """Return the explanations of the formula that the address names, of each target."""
+    """Return the explanations of the formula that the address names, of each target.
+
+    Without a formula, or a value of each further column, there are none: the form asks for them.
+    """
     formula = query.get("formula", "").strip()
-    if not formula:
+    if not formula or any(column not in given for column in _columns(model)):
         return ()
     asked = {
         "formulas": [formula],

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+import polymorph_toys
 from reference.shapley import shapley_by_orders
 from xtalshift.chem.compositions import parse_formulas
 from xtalshift.chem.elements import SYMBOLS
@@ -267,6 +268,27 @@ def test_a_method_without_contributions_of_features_has_those_of_elements():
     assert (found.features, found.families, found.left_over) == ((), (), 0.0)
     total = found.base + sum(one.contribution for one in found.elements)
     assert total == pytest.approx(found.value, rel=1e-12)
+
+
+def test_a_model_of_crystals_has_features_only():
+    names, structures, values = polymorph_toys.crystals()
+    formulas = [name.partition("-")[0] for name in names]
+    materials = Materials.parse(formulas, structures=structures).take(slice(0, 60))
+    data = replace(Dataset.of(formulas[:60], values[:60]), materials=materials)
+    fitted = fit(data, "ridge", features="magpie+structure", seed=1)
+    (found,) = fitted.explain(materials.take([4]))
+    assert (
+        found.no_elements
+        == "the model reads crystals, and with an element less they would be others"
+    )
+    assert (found.elements, found.substitutions) == ((), ())
+    total = found.base + sum(one.contribution for one in found.families)
+    assert total == pytest.approx(found.value, rel=1e-9)
+    known = fitted.featurize(materials).values
+    base = Background.of(fitted).X.mean(axis=0)
+    assert len(Background.of(fitted)) == len(fitted.domain.formulas_)
+    at = fitted.feature_names.index("structure density")
+    assert known[:, at].min() <= base[at] <= known[:, at].max()
 
 
 def test_a_model_without_a_domain_says_what_to_do(model):

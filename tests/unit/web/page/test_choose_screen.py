@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
 from unit.web.page.test_table_screen import EVIL, send
@@ -18,7 +16,7 @@ SAID = TableSettings(formula_col="compound", separator=";")
 
 def test_choices_become_the_request_of_a_comparison():
     chosen = Choices(
-        target="gap", unit="eV", task="regression", method="ridge", minutes=2.5,
+        target="gap", unit="eV", task="regression", method="auto", minutes=2.5,
         expect=("family", "prior"), family=" Se+Te ", tail="low", name="mine", candidates="table-1",
     )  # fmt: skip
     asked = chosen.request("table-0", SAID)
@@ -29,7 +27,7 @@ def test_choices_become_the_request_of_a_comparison():
         "data.formula_col": "compound",
         "data.separator": ";",
         "data.task": "regression",
-        "methods": ["dummy", "ridge"],
+        "methods": ["dummy", "auto"],
         "split.schemes": ["random", "family", "prior"],
         "split.family": "Se+Te",
         "split.tail": "low",
@@ -46,6 +44,8 @@ def test_choices_become_the_request_of_a_training():
         "table": "ricci_seebeck", "target": "gap", "method": "auto", "minutes": 5.0, "settings": {}
     }  # fmt: skip
     assert Choices.of_request("train", asked).minutes == 5
+    ridge = chosen.model_copy(update={"method": "ridge"}).request("ricci_seebeck", TableSettings())
+    assert "minutes" not in ridge  # only auto keeps a budget; others refuse it
 
 
 def test_the_settings_are_those_of_a_run():
@@ -55,7 +55,9 @@ def test_the_settings_are_those_of_a_run():
             assert name.removeprefix("split.") in RunConfig().split.to_dict() | {"family": 1}
 
 
-@pytest.mark.parametrize("wrong", [{"minutes": "-1"}, {"task": "x"}, {"tail": "up"}])
+@pytest.mark.parametrize(
+    "wrong", [{"minutes": "-1"}, {"task": "x"}, {"tail": "up"}, {"transform": "x"}]
+)
 def test_what_cannot_be_chosen_is_an_error(wrong):
     with pytest.raises(UsageError, match=f"'{next(iter(wrong))}'"):
         Choices.from_dict(wrong)
@@ -99,7 +101,8 @@ def test_what_is_wrong_is_said_and_what_was_chosen_stays(client, sent, status, s
 
 def test_one_button_begins_the_work_and_its_choices_can_be_changed(client):
     place = send(client, TABLE)
-    sent = {"target": "gap", "unit": "eV", "method": "ridge", "name": "mine", "expect": "prior"}
+    sent = {"target": "gap", "unit": "eV", "method": "ridge", "name": "mine", "expect": "prior",
+            "transform": "clip"}  # fmt: skip
     found = client.post(f"{place}/new", data=sent)
     assert found.status_code == 303, found.text
     where = found.headers["location"]
@@ -110,9 +113,11 @@ def test_one_button_begins_the_work_and_its_choices_can_be_changed(client):
     assert 'value="mine"' in again
     assert 'value="prior" checked' in again
     assert 'value="family" checked' not in again
+    assert '<option value="clip" selected>' in again
     client.post(f"{where}/cancel")
-    job = client.get(f"/api/v1{where}").json()
-    assert json.loads(json.dumps(job["asked"]))["settings"]["split.schemes"] == ["random", "prior"]
+    settings = client.get(f"/api/v1{where}").json()["asked"]["settings"]
+    assert settings["split.schemes"] == ["random", "prior"]
+    assert settings["data.transform"] == "clip"
 
 
 def test_a_data_set_of_the_package_needs_no_target(client):

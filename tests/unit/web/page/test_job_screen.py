@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from unit.report.conftest import make_map, make_predictions, make_results
+from unit.report.run.test_candidates import predicted, toy_answer
 from unit.web.conftest import AppClient, open_client
 from unit.web.test_jobs import make_job
 from xtalshift.jsonio import write_json
 from xtalshift.report import build_run_report, write_report
-from xtalshift.report.run.digest import digest_run
+from xtalshift.report.run.candidates import report_candidates
+from xtalshift.report.run.digest import _candidates, digest_run
 from xtalshift.web.job_kinds import RESUMED
 from xtalshift.web.job_store import OUTCOME, RESULT, JobStore
 
@@ -125,3 +129,37 @@ def test_what_was_interrupted_says_so(models, tmp_path):
         text = client.get(f"/jobs/{id_}").text
         assert "It was interrupted" in text
         assert "submit it again" in text
+
+
+def rewritten(store: Path, **parts: object) -> None:
+    """Replace parts of the answers of the comparison in a store."""
+    (path,) = store.glob(f"jobs/run-*/{RESULT}/digest.json")
+    write_json(path, json.loads(path.read_text()) | parts)
+
+
+def test_candidates_are_judged_first(models, run_store, tmp_path):
+    shutil.copytree(run_store, tmp_path / "store")
+    answer = replace(toy_answer(), crystals=())
+    candidates = _candidates(report_candidates(answer, predicted(30), "eV"))
+    rewritten(tmp_path / "store", candidates=candidates)
+    with open_client(models, tmp_path / "store") as client:
+        text = client.get(f"/jobs/{job_of(client)}").text
+        assert text.index("Your new materials") < text.index("The error, by kind of material")
+        assert candidates["rows"][0]["name"] in text
+        assert "The largest predictions of" in text
+
+
+def test_classes_have_their_own_cards(models, run_store, tmp_path):
+    shutil.copytree(run_store, tmp_path / "store")
+    row = {
+        "label": "random split", "role": "id", "n": 1200, "log_loss": 0.25, "over_constant": 0.4,
+        "accuracy": 0.875, "balanced_accuracy": 0.8, "coverage": 0.8, "set_size": 1.5,
+        "calibration_error": 0.03,
+    }  # fmt: skip
+    classes = {"method": "ridge", "names": [EVIL, "b"], "sentences": [EVIL], "rows": [row]}
+    rewritten(tmp_path / "store", classes=classes, expected=None)
+    with open_client(models, tmp_path / "store") as client:
+        text = client.get(f"/jobs/{job_of(client)}").text
+        assert EVIL not in text
+        for words in ("88\u00a0%", "1,200 materials tested", "60\u00a0% below"):
+            assert words in text, words

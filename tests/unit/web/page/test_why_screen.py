@@ -52,7 +52,9 @@ def test_columns_classes_and_several_targets(client):
     assert "with-temperature=300" in swap
     assert client.get(swap.replace("&amp;", "&")).status_code == 200
     missing = client.get("/models/warm/why?formula=NaCl")
-    assert (missing.status_code, "needs temperature" in missing.text) == (422, True)
+    assert missing.status_code == 200
+    assert "The model needs temperature besides the formula." in text_of(missing.text)
+    assert "Elements" not in missing.text
     low = client.get("/models/kinds/why?formula=NaCl&class=low")
     assert "is low:" in text_of(low.text)
     assert "<option selected>low</option>" in low.text
@@ -75,3 +77,14 @@ def test_what_is_wrong_is_said_on_the_page(client, address, status, words):
     assert (answer.status_code, words in answer.text) == (status, True), text_of(answer.text)
     assert EVIL not in answer.text
     assert answer.headers["content-type"].startswith("text/html")
+
+
+def test_predicted_rows_lead_to_it(client):
+    sent = client.post("/models/gaps/predictions", data={"formulas": "NaCl\nK0.5Na0.5NbO3"})
+    rows = client.get(sent.headers["location"]).text
+    links = re.findall(r'href="(/models/gaps/why[^"]*)"', rows)
+    assert [one.replace("&amp;", "&") for one in links] == [
+        "/models/gaps/why?formula=NaCl&level=0.9",
+        "/models/gaps/why?formula=K0.5Na0.5NbO3&level=0.9",
+    ]
+    assert client.get(links[1].replace("&amp;", "&")).status_code == 200

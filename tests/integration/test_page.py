@@ -148,6 +148,32 @@ def test_a_prediction_is_explained(page, tmp_path):
     page.get_by_role("button", name="Explain").press("Enter")
     page.get_by_text("unknown element").first.wait_for()
 
+    page.get_by_role("button", name="1,234.5").click()
+    page.get_by_role("link", name="Predict with this model").first.click()
+
+    page.wait_for_url("**/models/seebeck-120")
+    page.locator(".elements a").first.focus()
+    page.keyboard.press("Enter")
+    page.get_by_text("(atomic number 1)").wait_for()
+    look_at(page, tmp_path / "model")
+    page.get_by_label("Formulas").fill(f"PbTe\nPo2O3\n{EVIL}")
+    page.get_by_role("button", name="Predict", exact=True).click()
+    page.wait_for_selector("[data-drawn]")
+    assert page.get_by_text("new elements: Po").is_visible()
+    assert page.locator("#unread").get_by_text("<script>").count() >= 1
+    look_at(page, tmp_path / "predictions")
+    with page.expect_download() as saved:
+        page.get_by_role("link", name="CSV, all rows").click()
+    assert len(pd.read_csv(saved.value.path())) == 3
+    page.get_by_role("link", name="What to measure next").click()
+
+    look_at(page, tmp_path / "next")
+    page.get_by_label("Formulas").fill("PbTe\nBi2Te3\nSb2Se3\nMg2Si\nSnSe\nGeTe\nCoSb3")
+    page.get_by_label("How many").fill("6")
+    page.get_by_role("button", name="Suggest").click()
+    page.get_by_label(re.compile("^Measured S")).first.wait_for()
+    look_at(page, tmp_path / "suggestions")
+
 
 def test_all_screens_work_without_scripts(browser, server, table):
     context = browser.new_context(base_url=server.url, java_script_enabled=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path, PurePath
@@ -42,6 +43,7 @@ from xtalshift.web.settings import ServeConfig
 from xtalshift.web.tables import suffix_of
 from xtalshift.web.unpacked import check_unpacked
 
+_TYPED = "typed.parquet"
 LEVELS = (0.5, 0.68, 0.8, 0.9, 0.95, 0.99)
 """Levels of intervals that are offered."""
 
@@ -120,7 +122,7 @@ class ModelScreen:
 
                 source = PurePath(sent.filename).name[-200:]
             elif texts:
-                file, source = "", ""
+                file, source = _TYPED, ""
                 if len(texts) > self.config.max_formulas:
                     raise DataError(
                         f"{len(texts):,} formulas; at most {self.config.max_formulas:,} are taken "
@@ -130,6 +132,7 @@ class ModelScreen:
                 wanted = PredictRequest.from_dict(plain)
 
                 def work(place: Path) -> tuple[int, int]:
+                    _write_typed(place / file, texts, given)
                     found = predict_formulas(model, wanted)
                     write_frame(found.frame, place / PREDICTED, model.column_units)
                     return len(texts), int((found.reason != "").sum())
@@ -247,11 +250,8 @@ def _again(screen: ModelScreen, old: StoredPrediction, level: str) -> StoredPred
     model = screen.shelf.load(old.model)
     query = TableQuery.from_dict({**old.asked, "level": level})
     with screen.disk.removed_on_error() as folder:
-        file = old.file or "typed.parquet"
-        if old.file:
-            shutil.copyfile(screen.predictions.path(old, old.file), folder / file)
-        else:
-            _only_given(screen.predictions.path(old), folder / file, model)
+        file = old.file
+        shutil.copyfile(screen.predictions.path(old, file), folder / file)
 
         def work(place: Path) -> tuple[int, int]:
             found = predict_table(
@@ -265,9 +265,10 @@ def _again(screen: ModelScreen, old: StoredPrediction, level: str) -> StoredPred
         )
 
 
-def _only_given(predicted: Path, out: Path, model: AnyModel) -> None:
-    """Write the formulas of a prediction that were typed, and the values with them, as a table."""
+def _write_typed(out: Path, formulas: Sequence[str], given: Plain) -> None:
+    """Keep formulas that were typed, and the values with them, as a table."""
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    table = pq.read_table(predicted)
-    pq.write_table(table.select(["formula", *columns_needed(model)]), out)
+    columns = {name: [str(value)] * len(formulas) for name, value in given.items()}
+    pq.write_table(pa.table({"formula": list(formulas), **columns}), out)

@@ -308,7 +308,7 @@ def _figures(job: Plain | None, targets: Sequence[Target]) -> list[Plain]:
         unit = f" ({one['unit']})" if one["unit"] not in {"", "1"} else ""
         names = ["a constant", "before", "after"]
         values = [one["constant"], one["before"], one["after"]]
-        error = [0.0, 0.0, one["standard_error"] or 0.0]
+        error = [None, None, one["standard_error"]]
         figures.append({
             "id": f"figure-adapted-{number}",
             "group": "adapted",

@@ -9,6 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from xtalshift.data.units import name_with_unit
 from xtalshift.jsonio import Plain, finite
 from xtalshift.model.several import FittedModels
 from xtalshift.web.models import AnyModel
@@ -21,7 +22,7 @@ MOST_SORTED = 100_000
 """Rows that are shown; a longer table is a download, of which the first page is shown."""
 _MOST_DRAWN = 60
 _MOST_BAD = 50
-_INSIDE, _OUTSIDE = "rgba(0,114,178,0.9)", "rgba(213,94,0,0.9)"
+_INSIDE, _OUTSIDE = "#0072b2", "#d55e00"
 """Colours of predictions inside and outside the domain."""
 
 
@@ -237,7 +238,7 @@ def _figure(rows: Sequence[Plain], number: int, target: Target) -> Plain:
                 "thickness": 1.5,
             }
         traces.append(trace)
-    unit = f" ({target.unit})" if target.unit and target.unit != "1" else ""
+    shown_as = name_with_unit(target.name, "" if target.unit == "1" else target.unit)
     return {
         "id": f"figure-predictions-{number}",
         "group": "predictions",
@@ -250,7 +251,7 @@ def _figure(rows: Sequence[Plain], number: int, target: Target) -> Plain:
             "paper_bgcolor": "#ffffff",
             "plot_bgcolor": "#ffffff",
             "font": {"color": "#2b2f33", "size": 13},
-            "xaxis": {"title": {"text": f"{target.name}{unit}"}, "gridcolor": "#e3e6e9",
+            "xaxis": {"title": {"text": shown_as}, "gridcolor": "#e3e6e9",
                       "zerolinecolor": "#adb5bd"},
             "yaxis": {"autorange": "reversed", "automargin": True, "type": "category",
                       "categoryorder": "array",

@@ -1,0 +1,147 @@
+"""The screen of what to measure next, with its jobs done in this process."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+
+import pandas as pd
+import pytest
+
+from integration.tables import make_rows
+from unit.web.conftest import open_client
+from unit.web.page.test_model_screen import words
+from xtalshift.jsonio import write_json
+from xtalshift.web.job_runner import JobRunner
+from xtalshift.web.job_store import OUTCOME, TASK
+from xtalshift.web.work import work
+
+NEW = "\n".join(row[1] for row in make_rows(100)[60:])
+
+
+@pytest.fixture(scope="module")
+def served(models, tmp_path_factory):
+    """Yield a client and the store of an application whose jobs begin when a test says so."""
+    store = tmp_path_factory.mktemp("next")
+    started = []
+
+    def begin(runner):
+        started.append(runner)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(JobRunner, "start", begin)
+        patch.setattr(JobRunner, "stop", lambda _: None)
+        with open_client(models, store) as client:
+            client.runner = started[0]
+            yield client, store
+
+
+def job_of(answer):
+    assert answer.status_code == 303, words(answer)
+    return re.findall(r"(?:suggest|adapt)-[0-9a-f]{12}", answer.headers["location"])[-1]
+
+
+def finish(client, store, id_, monkeypatch, outcome=None):
+    """Do the work of a job, or leave an outcome, and let the server know."""
+    folder = store / "jobs" / id_
+    if outcome is None:
+        monkeypatch.chdir(folder)
+        work(folder, store)
+    else:
+        write_json(folder / OUTCOME, outcome)
+    jobs = client.runner._jobs
+    jobs.settle(jobs.get(id_), jobs.outcome(jobs.get(id_)))
+
+
+def test_suggestions_values_and_the_fall_of_the_error(served, monkeypatch):
+    client, store = served
+    sent = client.post("/models/gaps/suggest", data={"pasted": NEW, "n": "6", "aim": "high"})
+    id_ = job_of(sent)
+    place = sent.headers["location"].partition("#")[0]
+    waiting = client.get(place)
+    assert f'hx-get="/models/gaps/next/waiting/{id_}"' in waiting.text
+    assert "hx-refresh" not in client.get(f"/models/gaps/next/waiting/{id_}").headers
+    finish(client, store, id_, monkeypatch)
+    assert client.get(f"/models/gaps/next/waiting/{id_}").headers["hx-refresh"] == "true"
+    found = client.get(place)
+    formulas = re.findall(r'name="formula-\d+" value="([^"]+)"', found.text)
+    assert len(formulas) == 6
+    assert "by the rule prediction" in words(found)
+
+    typed = {f"formula-{n}": one for n, one in enumerate(formulas, start=1)}
+    typed |= {f"value-{n}-0": f"{n},5" for n in range(1, 7)}
+    wrong = client.post(
+        "/models/gaps/measured",
+        data={**typed, "value-2-0": "two", "suggest": id_},
+        headers={"Accept-Language": "de"},
+    )
+    assert wrong.status_code == 422
+    assert "no number; write it as 1.234,5" in words(wrong)
+    assert 'value="1,5"' in wrong.text  # nothing that was typed is lost
+    adapted = client.post(
+        "/models/gaps/measured",
+        data={**typed, "suggest": id_, "name": "better"},
+        headers={"Accept-Language": "de"},
+    )
+    adapting = job_of(adapted)
+    asked = json.loads((store / "jobs" / adapting / TASK).read_text())
+    assert asked["asked"]["target"] == "gap"
+    table = pd.read_csv(store / "jobs" / adapting / asked["inputs"]["table"])
+    assert table["gap"].tolist() == [n + 0.5 for n in range(1, 7)]
+    assert table["formula"].tolist() == formulas
+
+    found = {"n": 6, "before": 2.0, "after": 0.5, "constant": 1.0, "standard_error": 0.25,
+             "kept": False, "factors": None}  # fmt: skip
+    outcome = {"result": {"n_target": 6, "n_source": 0, "found": found}}
+    finish(client, store, adapting, monkeypatch, outcome)
+    place = adapted.headers["location"].partition("#")[0]
+    said = words(client.get(place))
+    assert "The error fell by 75 %: from 2.00 to 0.500 eV." in said
+    assert "Predict with better" in said
+    figure = client.get("/models/gaps/next/figures.json", params={"adapt": adapting}).json()
+    assert figure["figures"][0]["data"][0]["x"] == [1.0, 2.0, 0.5]
+    data = client.get(f"/models/gaps/next/figures/{figure['figures'][0]['id']}?adapt={adapting}")
+    assert pd.read_csv(io.StringIO(data.text)).iloc[2, 0] == 0.5
+    assert client.get("/models/kinds/next", params={"adapt": adapting}).status_code == 404
+
+
+def test_a_failed_job_tells_its_problem(served, monkeypatch):
+    client, store = served
+    sent = client.post("/models/gaps/measured", data={"pasted": "formula,gap\nGaN,1\n"})
+    outcome = {"problem": {"title": "DataError", "status": 422,
+                           "detail": "at least 5 are needed"}}  # fmt: skip
+    finish(client, store, job_of(sent), monkeypatch, outcome)
+    said = words(client.get(sent.headers["location"].partition("#")[0]))
+    assert "at least 5 are needed" in said
+
+
+def test_classes_and_several_targets_have_their_aims(served):
+    client, store = served
+    kinds = client.get("/models/kinds/next").text
+    assert '<option value="class:high"' in kinds
+    asked = {"pasted": NEW, "aim": "class:high", "in_domain": "yes"}
+    id_ = job_of(client.post("/models/kinds/suggest", data=asked))
+    task = json.loads((store / "jobs" / id_ / TASK).read_text())["asked"]
+    assert (task["class"], task["in_domain"], task["n"]) == ("high", True, 10)
+    goals = {"pasted": NEW, "goal-gap": "max", "goal-double": "min"}
+    id_ = job_of(client.post("/models/both/suggest", data=goals))
+    task = json.loads((store / "jobs" / id_ / TASK).read_text())["asked"]
+    assert task["goal"] == "max,min"
+
+
+@pytest.mark.parametrize(
+    ("form", "said"),
+    [
+        ({}, "no materials were given"),
+        ({"pasted": NEW, "n": "x"}, "setting 'n' = 'x'"),
+        ({"table_id": "table-000000000000"}, "neither the id of a table nor a data set"),
+        ({"pasted": NEW, "aim": "luck"}, "luck"),
+    ],
+)
+def test_what_is_wrong_is_said_beside_the_form(served, form, said):
+    client, _ = served
+    found = client.post("/models/gaps/suggest", data=form)
+    assert found.status_code in {404, 422}
+    assert said in words(found).replace("&#39;", "'")
+    assert 'role="alert"' in found.text

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 PAGES = Path(__file__).parents[2] / "docs" / "tutorials"
+NAMES = sorted(page.stem for page in PAGES.glob("*.md") if page.stem != "index")
 BLOCK = re.compile(r"^```(python|console|text)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 NUMBER = re.compile(r"(?<![A-Za-wyz\d.])(-?\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?)(?![A-Za-z\d])")
 """A number that is no part of a formula or a name; ``x0.61`` is a factor."""
@@ -138,7 +139,7 @@ SHORT = (
 
 
 @pytest.mark.usefixtures("shared_data")
-@pytest.mark.parametrize("name", [page.stem for page in sorted(PAGES.glob("*.md"))])
+@pytest.mark.parametrize("name", NAMES)
 def test_every_step_of_the_tutorial_works_in_short_form(
     name, xtalshift, capsys, tmp_path, monkeypatch
 ):
@@ -156,7 +157,7 @@ def test_every_step_of_the_tutorial_works_in_short_form(
 @pytest.mark.long
 @pytest.mark.timeout(3600)
 @pytest.mark.usefixtures("shared_data")
-@pytest.mark.parametrize("name", [page.stem for page in sorted(PAGES.glob("*.md"))])
+@pytest.mark.parametrize("name", NAMES)
 def test_the_tutorial_prints_what_it_shows(name, xtalshift, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     texts = 0

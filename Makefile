@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: install run test test-newest test-oldest mutants lint audit dist format clean
+.PHONY: install run test test-newest test-oldest mutants lint audit dist docs linkcheck format clean
 .DEFAULT_GOAL := run
 
 install: $(VENV)/.installed
@@ -66,10 +66,20 @@ dist: install .venv-dist/.installed
 		build check-wheel-contents twine
 	touch $@
 
+# The documentation, in docs/_build/html. Everything that is odd is an error: a broken link, a name that does
+# not exist, a page that loads from a foreign host. A second build takes seconds. Then the list of versions.
+docs: install
+	$(BIN)/python -m sphinx -W --keep-going -b html -d docs/_build/doctrees docs docs/_build/html
+	$(BIN)/python tools/docs_versions.py docs/_build
+
+# Do the links to other sites still work? Needs a network.
+linkcheck: install
+	$(BIN)/python -m sphinx -W --keep-going -b linkcheck -d docs/_build/doctrees docs docs/_build/linkcheck
+
 format: install
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) .venv-newest .venv-oldest .venv-dist runs build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-newest .venv-oldest .venv-dist runs build dist docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

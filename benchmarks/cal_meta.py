@@ -42,7 +42,7 @@ from xtalshift.methods import MethodSettings
 from xtalshift.methods.stacks import corrections
 from xtalshift.nn.erm import erm_step
 from xtalshift.nn.irnet import copy_parameters
-from xtalshift.nn.training import make_adamw
+from xtalshift.nn.optimizer import make_adamw
 from xtalshift.progress import NO_PROGRESS
 from xtalshift.seeding import derive_seed
 

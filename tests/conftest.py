@@ -2,7 +2,9 @@
 
 import multiprocessing
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 # The networks of the tests are tiny: threads only wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -29,3 +31,26 @@ def shared_data() -> Path:
     if not folder:
         pytest.skip("XTALSHIFT_DATA is not set")
     return Path(folder)
+
+
+@pytest.fixture
+def said(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder for what commands in other processes say."""
+    return tmp_path_factory.mktemp("said")
+
+
+@pytest.fixture(scope="module")
+def few_corrections() -> Iterator[None]:
+    """Let adaptations by a stack try three corrections, not fourteen."""
+    from xtalshift.methods import stacks
+
+    usual = stacks.corrections
+
+    def few(settings: Any) -> list[Any]:
+        small = settings.lightgbm.model_copy(update={"n_estimators": 20})
+        found = usual(settings.model_copy(update={"lightgbm": small}))
+        return [one for one in found if one.name in {"line", "svr on errors", "joint-lightgbm"}]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stacks, "corrections", few)
+        yield

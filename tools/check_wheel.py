@@ -37,6 +37,8 @@ def main() -> None:
     with ZipFile(wheel) as content:
         models = [one for one in content.infolist() if "/ready/shipped/" in one.filename]
         size = sum(one.compress_size for one in models)
+        if "xtalshift/py.typed" not in content.namelist():
+            raise SystemExit(f"{wheel.name} lacks py.typed: type checkers would ignore its types")
     print(f"{wheel.name}: {wheel.stat().st_size:,} bytes, of which ready models {size:,}")
     if not 0 < size < MOST:
         raise SystemExit(f"ready models take {size:,} bytes of the wheel; fewer than {MOST:,} may")

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 _API = "/api/v1"
 _PARQUET = "application/vnd.apache.parquet"
 _PIECE = 2**18
+_TABLES = ("candidates", "source", "structures", "stability_table")
+"""What a request can name besides its table: files, which are sent."""
 _ENDED = ("done", "failed", "cancelled", "interrupted")
 
 
@@ -118,14 +120,9 @@ class Client:
         XtalshiftError
             As the command; `DataError` for one text, which is no list of formulas.
         """
-        if isinstance(formulas, str):
-            raise errors.DataError(
-                f"{formulas[:60]!r} is no list of formulas; for one formula write [formula], for "
-                "a file predict_file"
-            )
         import pandas as pd
 
-        asked = {"formulas": list(formulas), "level": level, "explain": explain}
+        asked = {"formulas": _as_list(formulas), "level": level, "explain": explain}
         found = self._ask(
             "POST",
             f"/models/{model}/predict",
@@ -166,8 +163,50 @@ class Client:
             for piece in answer.iter_bytes(_PIECE):
                 file.write(piece)
 
+    def explain(
+        self,
+        model: str,
+        formulas: Sequence[str],
+        *,
+        level: float = 0.9,
+        given: Mapping[str, float] | None = None,
+        of_class: str | None = None,
+        substitutions: int = 3,
+    ) -> list[Plain]:
+        """Return why formulas are predicted as they are, as `Explanation.plain` has it.
+
+        Parameters
+        ----------
+        model, formulas, level, given
+            As in `predict`; at most 20 formulas.
+        of_class : str, optional
+            Of a model of classes: the class to explain; by default the predicted one.
+        substitutions : int
+            Other elements: so many that raise the prediction, and that lower it.
+
+        Returns
+        -------
+        list of dict
+            One for each formula; of several targets, one for each formula and target.
+
+        Raises
+        ------
+        XtalshiftError
+            As `predict`.
+        """
+        asked = {
+            "formulas": _as_list(formulas),
+            "level": level,
+            "with": dict(given or {}),
+            "class": of_class,
+            "substitutions": substitutions,
+        }
+        answer = self._ask("POST", f"/models/{model}/explain", json=asked).json()
+        found: list[Plain] = answer["explanations"]
+        return found
+
     def send(self, table: Path | str) -> str:
-        """Send a table, and return its id for `train`, `adapt`, `run` and `check`."""
+        """Send a table, or an archive of structures, and return its id for the jobs."""
         path = Path(table)
         with path.open("rb") as body:
             found = self._ask(
@@ -214,9 +253,70 @@ class Client:
         """Begin an adaptation of a model; see `train`."""
         return self._submit("adapt", table, {"model": model, **asked})
 
+    def calibrate(self, model: str, table: Path | str, **asked: Any) -> RemoteJob:
+        """Begin a calibration of the intervals of a model; see `train`."""
+        return self._submit("calibrate", table, {"model": model, **asked})
+
     def run(self, table: Path | str, **asked: Any) -> RemoteJob:
         """Begin a comparison of methods; see `train`."""
         return self._submit("run", table, asked)
+
+    def suggest(
+        self,
+        model: str,
+        candidates: Path | str,
+        n: int = 50,
+        *,
+        measured: Sequence[Path | str] = (),
+        **asked: Any,
+    ) -> RemoteJob:
+        """Begin to choose what to measure next; ``suggestions.csv`` is among its files.
+
+        Parameters
+        ----------
+        model : str
+            Name of the model.
+        candidates : Path or str
+            See `train`.
+        n : int
+            Number of suggestions.
+        measured : sequence of Path or str
+            Tables of measured materials, as `candidates`.
+        **asked
+            The options of ``xtalshift suggest``, with underscores: ``toward``, ``in_domain``,
+            ``goal`` ...; ``of_class`` for ``--class``.
+
+        Raises
+        ------
+        XtalshiftError
+            As `train`.
+        """
+        own = {"model": model, "n": n, "measured": list(measured), **_renamed(asked)}
+        return self._submit("suggest", candidates, own)
+
+    def screen(
+        self, model: str, table: Path | str, *, top: int | None = None, **asked: Any
+    ) -> RemoteJob:
+        """Begin a screening; ``parts/*.parquet`` and ``top.csv`` are among its files.
+
+        Parameters
+        ----------
+        model : str
+            Name of the model.
+        table : Path or str
+            See `train`.
+        top : int, optional
+            Number of best rows to list.
+        **asked
+            The options of ``xtalshift screen``, with underscores: ``lowest``, ``distinct``,
+            ``goal`` ...; ``of_class`` for ``--class``.
+
+        Raises
+        ------
+        XtalshiftError
+            As `train`.
+        """
+        return self._submit("screen", table, {"model": model, "top": top, **_renamed(asked)})
 
     def jobs(self) -> list[RemoteJob]:
         """Return all jobs, the newest first."""
@@ -228,18 +328,17 @@ class Client:
         return RemoteJob(self, id, self._ask("GET", f"/jobs/{id}").json())
 
     def _submit(self, kind: str, table: Path | str, asked: Plain) -> RemoteJob:
-        files = {
-            "table": table,
-            "candidates": asked.get("candidates"),
-            "source": asked.get("source"),
-        }
-        sent = {
-            name: self.send(value) if Path(value).is_file() else str(value)
-            for name, value in files.items()
-            if value is not None
-        }
-        found = self._ask("POST", f"/jobs/{kind}", json={**asked, **sent}).json()
+        files = {"table": table, **{name: asked.get(name) for name in _TABLES}}
+        sent: Plain = {name: self._known(one) for name, one in files.items() if one is not None}
+        if asked.get("measured"):
+            sent["measured"] = [self._known(one) for one in asked["measured"]]
+        given = {name: value for name, value in asked.items() if value is not None}
+        found = self._ask("POST", f"/jobs/{kind}", json={**given, **sent}).json()
         return RemoteJob(self, found["id"], found)
+
+    def _known(self, table: Path | str) -> str:
+        """Return the name of a table that the server knows; a file is sent."""
+        return self.send(table) if Path(table).is_file() else str(table)
 
     def _ask(self, method: str, path: str, **how: Any) -> httpx.Response:
         with self._stream(method, path, **how) as answer:
@@ -340,11 +439,25 @@ class RemoteJob:
         return Path(out)
 
 
+def _as_list(formulas: Sequence[str]) -> list[str]:
+    if isinstance(formulas, str):
+        raise errors.DataError(
+            f"{formulas[:60]!r} is no list of formulas; for one formula write [formula], for a "
+            "file predict_file"
+        )
+    return list(formulas)
+
+
 def _type_of(path: Path) -> str:
     kinds = {".csv": "text/csv", ".parquet": _PARQUET}
     if path.suffix.lower() not in kinds:
         raise errors.DataError(f"{path}: the name of the file must end in {' or '.join(kinds)}")
     return kinds[path.suffix.lower()]
+
+
+def _renamed(asked: Plain) -> Plain:
+    """Return options by the names of the interface, of which one is a word of Python."""
+    return {"class" if name == "of_class" else name: value for name, value in asked.items()}
 
 
 def _text(value: object) -> str:

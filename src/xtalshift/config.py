@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import re
 from pathlib import Path
 from typing import Any, Self
@@ -162,6 +163,8 @@ def _explain(cls: type[BaseModel], error: ValidationError) -> str:
             fields = _fields_at(cls, item["loc"][:-1])
             hint = near_miss(str(item["loc"][-1]), fields)
             lines.append(f"unknown setting {path!r}{hint or ', known: ' + ', '.join(fields)}")
+        elif item["type"] == "missing":
+            lines.append(f"setting {path!r} is missing{_example(cls, item['loc'])}")
         else:
             message = item["msg"].removeprefix("Value error, ")
             if item["type"] == "literal_error":
@@ -170,6 +173,14 @@ def _explain(cls: type[BaseModel], error: ValidationError) -> str:
             # what concerns several settings names them itself
             lines.append(f"setting {path!r} = {item['input']!r}: {message}" if path else message)
     return "; ".join(lines)
+
+
+def _example(cls: type[BaseModel], location: tuple[int | str, ...]) -> str:
+    """Return an example of the setting at a place, as JSON, if its field has one."""
+    name = str(location[-1])
+    fields = {field.alias or key: field for key, field in cls.model_fields.items()}
+    examples = fields[name].examples if len(location) == 1 and name in fields else None
+    return f"; for example {json.dumps({name: examples[0]})}" if examples else ""
 
 
 def _fields_at(cls: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -12,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from integration.tables import make_rows, write_rows
+from warm_commands import Command
 from xtalshift.cli.main import main
 
 SPEC = """
@@ -31,16 +30,6 @@ LOCKED = {
     "benchmark": (("benchmark", "SPEC", "--workers", "1"), "records.jsonl"),
     "screen": (("screen", "MODEL", "TABLE", "--workers", "1"), "checkpoint/journal.jsonl"),
 }
-
-
-def start(*arguments: object) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-c", "from xtalshift.cli.main import main; main()", *map(str, arguments)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
 
 
 def here(*arguments: object) -> None:
@@ -72,31 +61,32 @@ def given(tmp_path_factory):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs to stop a process")
 @pytest.mark.parametrize("name", LOCKED)
-def test_the_second_process_in_a_folder_is_refused_and_the_first_finishes(name, given, tmp_path):
+def test_the_second_process_in_a_folder_is_refused_and_the_first_finishes(
+    name, given, tmp_path, said
+):
     command, early = LOCKED[name]
     out = tmp_path / "out"
     asked = (*(given.get(word, word) for word in command), "-o", out)
-    first = start(*asked)
+    first = Command(said, *asked)
     while not (out / early).exists():
-        assert first.poll() is None, first.communicate()
+        assert first.code is None, first.wait()
         time.sleep(0.002)
-    first.send_signal(signal.SIGSTOP)
+    first.send(signal.SIGSTOP)
     before = contents(out)
-    second = start(*asked)
-    _, err = second.communicate(timeout=60)
-    assert second.returncode == 1
+    code, err = Command(said, *asked).wait()
+    assert code == 1
     assert err.splitlines()[-1] == (
         f"Error: another process is writing to {out}; wait for it, or choose another folder"
     )
     assert contents(out) == before
-    first.send_signal(signal.SIGCONT)
-    _, err = first.communicate(timeout=60)
-    assert first.returncode == 0, err
+    first.send(signal.SIGCONT)
+    code, err = first.wait()
+    assert code == 0, err
     assert len(contents(out)) > len(before)
 
 
 @pytest.mark.parametrize("name", ["train", "predict"])
-def test_of_two_outputs_one_remains_and_is_whole(name, given, tmp_path):
+def test_of_two_outputs_one_remains_and_is_whole(name, given, tmp_path, said):
     def command(method: str, out: Path) -> tuple[object, ...]:
         if name == "train":
             return train(given["TABLE"], method, out)
@@ -106,9 +96,8 @@ def test_of_two_outputs_one_remains_and_is_whole(name, given, tmp_path):
     for method in METHODS:
         here(*command(method, tmp_path / method))
         whole.append(contents(tmp_path / method))
-    processes = [start(*command(method, tmp_path / "out")) for method in METHODS]
-    for process in processes:
-        _, err = process.communicate(timeout=60)
-        assert process.returncode == 0, err
+    for process in [Command(said, *command(method, tmp_path / "out")) for method in METHODS]:
+        code, err = process.wait()
+        assert code == 0, err
     assert whole[0] != whole[1]
     assert contents(tmp_path / "out") in whole

@@ -15,6 +15,8 @@ from integration.test_errors import fails
 from xtalshift.chem import parse_formulas
 from xtalshift.model import load_model
 
+pytestmark = pytest.mark.usefixtures("few_corrections")
+
 STEPS = ("--set", "steps=20", "--threads", "1")
 NEEDS_SOURCE = ("joint", "unlabelled-cal", "unlabelled-cal-eps0")
 METHODS = ("targeted-cal", "targeted-cal-eps0", "fine-tune", "l2-sp", "head-only", *NEEDS_SOURCE)

@@ -71,7 +71,7 @@ def test_wrong_target(run):
 
 
 def test_the_hint_stands_before_the_list_and_ends_with_one_mark(run, xtalshift, tmp_path):
-    fails(run(target="gapp"), "no target column 'gapp' (did you mean 'gap'?). Columns of numbers: ")
+    fails(run(target="gapp"), "no target column 'gapp' (did you mean 'gap'?). Columns: ")
     fails(run("--formula-col", "qq"), "no formula column 'qq'. Columns: id, formula")
     named = xtalshift("featurize", "ricci_seebeck", "-o", tmp_path / "f.csv")
     fails(named, "ricci_seebeck does not exist", "'xtalshift datasets fetch NAME'")

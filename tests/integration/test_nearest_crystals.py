@@ -13,6 +13,8 @@ from xtalshift.data.materials import Materials
 from xtalshift.model.predictions import CRYSTAL_COLUMNS, PREDICTED_COLUMNS
 from xtalshift.model.signed_json import hash_described
 
+pytestmark = pytest.mark.usefixtures("few_corrections")
+
 NAMES, BATCH, VALUES = crystals()
 GROUPS = {"rocksalt": 225, "zincblende": 216, "cesium-chloride": 221}
 TWELVE = [row for row, name in enumerate(NAMES) if name.startswith(("NaCl", "KF", "CuF", "AgI"))]

@@ -9,6 +9,8 @@ import pytest
 from integration.conftest import QUICK
 from integration.tables import make_rows, write_rows
 
+pytestmark = pytest.mark.usefixtures("few_corrections")
+
 MODELS = {
     "train": "train t.csv --target gap --method ridge",
     "adapt": "adapt m labels.csv --target gap",

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,44 +15,28 @@ import pytest
 from safetensors import SafetensorError, safe_open
 
 from integration.tables import make_rows, write_rows
+from warm_commands import Command, write_often
 from xtalshift.benchmark.store import RECORDS_FILE, read_records
 from xtalshift.cli.main import main
 from xtalshift.estimators import network
 from xtalshift.nn.checkpoint import Checkpoint
 from xtalshift.parallel import InProcessExecutor
 
-OFTEN = """
-import functools
-from xtalshift import parallel
-from xtalshift.cli.main import main
-from xtalshift.estimators import network
-network.Checkpoint = functools.partial(network.Checkpoint, seconds=0.0)
-parallel.make_executor = lambda **_: parallel.InProcessExecutor()
-main()
-"""
-"""The command line in one process, with a checkpoint after every epoch, not every 20 seconds."""
-
-EPOCHS = 150
+EPOCHS = 120
 SETTINGS = ("--set", f"cal.epochs={EPOCHS}", "--set", f"cal.patience={EPOCHS}",
-            "--set", "cal.warmup_epochs=20", "--set", f"erm.epochs={EPOCHS}",
+            "--set", "cal.warmup_epochs=10", "--set", f"erm.epochs={EPOCHS}",
             "--set", f"erm.patience={EPOCHS}", "--set", "network.architecture=[16]",
-            "--set", "network.dropout=0.2", "--threads", "1")  # fmt: skip
+            "--set", "network.dropout=0.2", "--set", "intervals.method=none",
+            "--threads", "1")  # fmt: skip
 
 
-def start(*arguments: object) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-c", OFTEN, *map(str, arguments)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
+def start(folder: Path, *arguments: object) -> Command:
+    return Command(folder, *arguments, before=write_often)
 
 
-def finish(*arguments: object) -> str:
-    process = start(*arguments)
-    _, err = process.communicate(timeout=200)
-    assert process.returncode == 0, err
+def finish(folder: Path, *arguments: object) -> str:
+    code, err = start(folder, *arguments).wait()
+    assert code == 0, err
     return err
 
 
@@ -77,15 +58,16 @@ def epochs_done(path: Path) -> int:
     return len(state["history"])
 
 
-def stop(arguments: tuple[object, ...], path: Path, epochs: int, blow: signal.Signals) -> Any:
+def stop(
+    folder: Path, arguments: tuple[object, ...], path: Path, epochs: int, blow: signal.Signals
+) -> tuple[int, str]:
     """Run a command until its checkpoint holds `epochs`, then send `blow`; return code, output."""
-    process = start(*arguments)
+    command = start(folder, *arguments)
     while epochs_done(path) < epochs:
-        assert process.poll() is None, process.communicate()
+        assert command.code is None, command.wait()
         time.sleep(0.002)
-    process.send_signal(blow)
-    _, err = process.communicate(timeout=60)
-    return process.returncode, err
+    command.send(blow)
+    return command.wait()
 
 
 def model_bytes(folder: Path) -> dict[str, bytes]:
@@ -118,33 +100,37 @@ def undisturbed(
 
 
 def test_a_training_killed_again_and_again_ends_with_the_same_model(
-    training, tmp_path, undisturbed
+    training, tmp_path, said, undisturbed
 ):
     out, checkpoint = tmp_path / "model", tmp_path / ".model.checkpoint"
     draw = random.Random(time.time_ns())  # any moment will do
     done = 0
     for _ in range(3):
-        code, err = stop(training(out), checkpoint, done + draw.randint(1, 30), signal.SIGKILL)
+        code, err = stop(
+            said, training(out), checkpoint, done + draw.randint(1, 20), signal.SIGKILL
+        )
         assert code == -signal.SIGKILL, err
         assert not out.exists()
         before, done = done, epochs_done(checkpoint)
         assert before < done < EPOCHS  # it went on, and was not finished
-    finish(*training(out))
+    finish(said, *training(out))
     assert model_bytes(out) == undisturbed
     assert hidden(tmp_path) == []
 
 
-def test_ctrl_c_keeps_the_training_and_the_same_command_continues(training, tmp_path, undisturbed):
+def test_ctrl_c_keeps_the_training_and_the_same_command_continues(
+    training, tmp_path, said, undisturbed
+):
     out, checkpoint = tmp_path / "model", tmp_path / ".model.checkpoint"
-    code, err = stop(training(out), checkpoint, 50, signal.SIGINT)
+    code, err = stop(said, training(out), checkpoint, 30, signal.SIGINT)
     assert code == 1
     assert err.splitlines()[-1] == (
         f"Stopped. The training so far is kept in {checkpoint}; run the same command to continue "
         "it."
     )
     assert "Traceback" not in err
-    assert 50 <= epochs_done(checkpoint) < EPOCHS
-    finish(*training(out))
+    assert 30 <= epochs_done(checkpoint) < EPOCHS
+    finish(said, *training(out))
     assert model_bytes(out) == undisturbed
     assert hidden(tmp_path) == []
 
@@ -159,7 +145,7 @@ def members_done(path: Path) -> int:
     return sum(len(state[part]["items"]) for part in ("finished", "fitted"))
 
 
-def test_a_stack_killed_again_and_again_ends_with_the_same_model(table, tmp_path):
+def test_a_stack_killed_again_and_again_ends_with_the_same_model(table, tmp_path, said):
     def command(out: Path) -> tuple[object, ...]:
         return ("train", table, "-o", out, "--target", "gap", "--method", "auto",
                 "--set", "lightgbm.n_estimators=40", *SETTINGS)  # fmt: skip
@@ -168,15 +154,14 @@ def test_a_stack_killed_again_and_again_ends_with_the_same_model(table, tmp_path
     out, checkpoint = tmp_path / "model", tmp_path / ".model.checkpoint"
     done = 0
     for _ in range(3):
-        process = start(*command(out))
+        process = start(said, *command(out))
         while members_done(checkpoint) <= done:
-            assert process.poll() is None, process.communicate()
+            assert process.code is None, process.wait()
             time.sleep(0.002)
-        process.kill()
-        process.communicate(timeout=60)
-        assert process.returncode == -signal.SIGKILL
+        process.send(signal.SIGKILL)
+        assert process.wait()[0] == -signal.SIGKILL
         done = members_done(checkpoint)
-    finish(*command(out))
+    finish(said, *command(out))
     assert model_bytes(out) == model_bytes(tmp_path / "expected")
     assert hidden(tmp_path) == []
 
@@ -199,7 +184,7 @@ def outcome(folder: Path) -> dict[str, Any]:
 
 
 @pytest.mark.long
-def test_a_run_killed_in_every_method_ends_with_the_same_results(table, tmp_path):
+def test_a_run_killed_in_every_method_ends_with_the_same_results(table, tmp_path, said):
     expected = tmp_path / "expected"
     at_one_go(*run_command(table, expected))
     assert {r["status"] for r in outcome(expected)["records"]} == {"ok"}
@@ -208,16 +193,16 @@ def test_a_run_killed_in_every_method_ends_with_the_same_results(table, tmp_path
     tasks = {one.method: task for task, one in read_records(expected / RECORDS_FILE)[1].items()}
     for method in ("cal", "erm"):  # the longest is the first
         checkpoint = out / "tasks" / f"{tasks[method]}.checkpoint"
-        code, err = stop(run_command(table, out), checkpoint, 40, signal.SIGKILL)
+        code, err = stop(said, run_command(table, out), checkpoint, 40, signal.SIGKILL)
         assert code == -signal.SIGKILL, err
     # the fit of the winner to all rows
     key = json.loads((expected / "refit.json").read_text())["key"]
     checkpoint = out / f".model-{key[:16]}.checkpoint"
-    code, err = stop(run_command(table, out), checkpoint, 40, signal.SIGKILL)
+    code, err = stop(said, run_command(table, out), checkpoint, 40, signal.SIGKILL)
     assert code == -signal.SIGKILL, err
     assert "3 tasks, 1 of them done before" in err
     assert not (out / "model").exists()
-    err = finish(*run_command(table, out))
+    err = finish(said, *run_command(table, out))
     assert "3 tasks, 3 of them done before" in err
     assert outcome(out) == outcome(expected)
     assert hidden(out) == []

@@ -20,6 +20,8 @@ from xtalshift.methods import METHODS, Method
 from xtalshift.model import load_model
 from xtalshift.parallel import InProcessExecutor
 
+pytestmark = pytest.mark.usefixtures("few_corrections")
+
 MACHINE_KEYS = {"seconds", "peak_memory_mib", "provenance"}
 TESTS = {"random": "id", "covariate": "ood", "prior": "ood", "family:F": "ood"}
 

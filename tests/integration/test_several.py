@@ -14,6 +14,8 @@ from integration.conftest import QUICK
 from integration.tables import make_rows
 from xtalshift.model import load_model, load_models
 
+pytestmark = pytest.mark.usefixtures("few_corrections")
+
 
 @pytest.fixture(scope="module")
 def elastic(tmp_path_factory):

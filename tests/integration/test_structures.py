@@ -376,7 +376,7 @@ def test_attacked_crystals_are_written_as_files_and_as_a_table(xtalshift, few, t
 def test_crystals_are_compared_with_their_control(xtalshift, few, tmp_path):
     done = xtalshift(
         "run", few, "--target", "y", "--methods", "erm,cal-crystal,cal-crystal-eps0",
-        "-o", tmp_path / "run", "--set", "erm.epochs=3", *SMALL_CAL,
+        "--splits", "random", "-o", tmp_path / "run", "--set", "erm.epochs=3", *SMALL_CAL,
     )  # fmt: skip
     assert done.code == 0, done.err
     results = json.loads((tmp_path / "run" / "results.json").read_text())

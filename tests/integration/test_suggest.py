@@ -13,6 +13,8 @@ from integration.conftest import train_model
 from integration.tables import make_rows, write_rows
 from xtalshift.model import load_model
 
+pytestmark = pytest.mark.usefixtures("few_corrections")
+
 PREDICTED = ["prediction", "lower", "upper", "std", "ood_score", "in_domain", "unseen_elements",
              "nearest_formula", "nearest_distance", "nearest_target"]  # fmt: skip
 

@@ -19,6 +19,7 @@ from xtalshift.nn.checkpoint import State
 from xtalshift.nn.erm import erm_step
 from xtalshift.nn.irnet import Parameters, copy_parameters
 from xtalshift.nn.losses import SMOOTH_L1, Loss, RowLoss
+from xtalshift.nn.optimizer import make_adamw
 from xtalshift.nn.rows import (
     Rows,
     TrainingData,
@@ -32,7 +33,6 @@ from xtalshift.nn.training import (
     LossLog,
     Training,
     cosine_rate,
-    make_adamw,
     predict_rows,
     update_ema,
 )

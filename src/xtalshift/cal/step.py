@@ -22,6 +22,7 @@ from xtalshift.cal.weights import (
 from xtalshift.nn.erm import erm_step
 from xtalshift.nn.irnet import copy_parameters
 from xtalshift.nn.losses import RowLoss
+from xtalshift.nn.optimizer import make_adamw
 from xtalshift.nn.rows import Rows, draw_order, mean_loss, row_losses
 
 Attack = Callable[[nn.Module, Rows, CALState, CALConfig], Attacked]
@@ -98,7 +99,7 @@ def step(
     """
     if config.theta_optimizer == "fresh" or optimizer is None:
         # as published; its near-sign steps are larger than those of the ERM steps
-        optimizer = torch.optim.Adam(model.parameters(), lr=config.theta_learning_rate, fused=True)
+        optimizer = make_adamw(model.parameters(), config.theta_learning_rate)
     due = state.steps % config.weight_every == 0
     learns = due and config.attacks and config.weight_rule != "fixed"
     what = (model, rows, state, config, epoch, generator, optimizer, attacker, loss)

@@ -38,6 +38,7 @@ _COMMANDS = (
         "adapt",
         "calibrate",
         "predict",
+        "explain",
     ),
     *("screen", "suggest", "benchmark", "enumerate", "pretrain", "report", "serve"),
 )

@@ -76,7 +76,7 @@ def predict_command(
     if out is not None:
         check_output(out, model, *inputs)
         refuse_loss(out, _known_by(model), ("utility",), overwrite=overwrite)
-    predictor = _load(model, device, (level, intervals, explain, how))
+    predictor = load_predictor(model, device, (level, intervals, explain, how))
     if threads is not None:  # after loading: only loaded libraries can be limited
         from xtalshift.nn.device import limit_threads
 
@@ -86,7 +86,7 @@ def predict_command(
         return
     if limit is not None:
         raise UsageError(f"--limit is for a database (optimade:PROVIDER), not for {inputs[0]!r}")
-    files = [text for text in inputs if _is_file(text, predictor)]
+    files = [text for text in inputs if names_file(text, predictor)]
     if not files:
         _predict_formulas(predictor, inputs, given or [], out, strict=strict)
         return
@@ -103,7 +103,7 @@ def predict_command(
     _predict_file(predictor, Path(files[0]), out, strict=strict)
 
 
-def _load(model: Path, device: str | None, settings: Any) -> AnyPredictor:
+def load_predictor(model: Path, device: str | None, settings: Any) -> AnyPredictor:
     """Return a saved model, or those of several targets, with settings of predictions."""
     from xtalshift.model import load_model, load_models
     from xtalshift.model.several_folder import holds_several
@@ -124,7 +124,7 @@ def _known_by(model: Path) -> tuple[str, ...]:
     return tuple(f"prediction_{name}" for name in saved_targets(model))
 
 
-def _is_file(text: str, predictor: AnyPredictor) -> bool:
+def names_file(text: str, predictor: AnyPredictor) -> bool:
     """Return whether a text names a file, existing or missing, rather than a formula."""
     from xtalshift.chem.compositions import parse_formulas
 
@@ -133,6 +133,13 @@ def _is_file(text: str, predictor: AnyPredictor) -> bool:
         return False
     # known.cvs is a misspelt file, CuSO4.5H2O a hydrate
     return Path(text).exists() or "/" in text or Path(text).suffix[1:].isalpha()
+
+
+def refuse_table_options(predictor: AnyPredictor) -> None:
+    """Raise `DataError` if an option says how a file is read, where there are formulas."""
+    for name in predictor.reading.model_fields_set - {"hydrates", "amounts"}:
+        option = f"--{name.replace('_', '-')}"
+        raise DataError(f"{option} is for a file; at the prompt there are formulas only")
 
 
 def _predict_formulas(
@@ -146,9 +153,7 @@ def _predict_formulas(
     from xtalshift.model.several import SeveralPredictions
     from xtalshift.model.table_predictor import TablePredictor
 
-    for name in predictor.reading.model_fields_set - {"hydrates", "amounts"}:
-        option = f"--{name.replace('_', '-')}"
-        raise DataError(f"{option} is for a file; at the prompt there are formulas only")
+    refuse_table_options(predictor)
     values = dict(text.partition("=")[::2] for text in given)
     found = predictor.predict_formulas(formulas, values)
     rows = found.rows()

@@ -207,27 +207,15 @@ def screen_command(
     Writes parts/*.parquet with all rows in order, top.csv and screen.json to DIR. The same command
     continues after any interruption; the files are then the same, byte for byte.
     """
+    from xtalshift.jobs.screen_options import TopOptions
     from xtalshift.screening.settings import ScreenSettings
 
-    best = {
-        "k": top,
-        "goals": None if goal is None else _read_goals(goal, model),
-        "by": by or (None if threshold is None and of_class is None else "probability"),
-        "lowest": lowest or None,
-        "threshold": threshold,
-        "of_class": of_class,
-        "in_domain": in_domain or None,
-        "max_ood": max_ood,
-        "diverse": diverse,
-        "per_group": per_group,
-        "min_plausibility": min_plausibility,
+    best = TopOptions.from_dict({
+        "top": top, "by": by, "goal": goal, "lowest": lowest, "threshold": threshold,
+        "class": of_class, "in_domain": in_domain, "max_ood": max_ood, "diverse": diverse,
+        "per_group": per_group, "min_plausibility": min_plausibility,
         "max_above_hull": max_above_hull,
-    }
-    named = {**best, "goal": best["goals"], "class": best["of_class"]}
-    del named["goals"], named["of_class"]
-    given = [f"--{name.replace('_', '-')}" for name, value in named.items() if value is not None]
-    if top is None and given:
-        raise ConfigError(f"{', '.join(given)} need --top K, the table of the best")
+    })  # fmt: skip
     flags: dict[str, object] = {
         **reading,
         "level": level,
@@ -238,7 +226,7 @@ def screen_command(
         "threads": threads,
         "chunk_rows": chunk_rows,
         "device": device,
-        **{f"top.{name}": value for name, value in best.items()},
+        **best.settings_of(model),
     }
     settings = options.merge_settings(ScreenSettings, {}, None, flags)
     extra = [path for path in (stability, stability_table) if path is not None]
@@ -269,17 +257,7 @@ def screen_command(
         for line in (*_refusals(summary, settings.top), *_evidence(summary, settings.top)):
             typer.echo(line)
     typer.echo(f"Results: {out}")
-    if summary.counts["rows"] and not summary.counts["ok"]:
-        raise DataError(f"no row could be predicted; the column 'reason' of {out}/parts says why")
-
-
-def _read_goals(text: str, model: Path) -> tuple[str, ...]:
-    from xtalshift.metrics.pareto import read_goals
-    from xtalshift.model.several_folder import holds_several, saved_targets
-
-    if not holds_several(model):
-        raise ConfigError(f"{model} is a model of one target: leave out --goal")
-    return read_goals(text, saved_targets(model))
+    summary.require_some(out)
 
 
 def _check_inputs(inputs: list[str]) -> list[str]:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
 from contextlib import nullcontext
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,31 +14,16 @@ from xtalshift.cli.progress import make_progress
 from xtalshift.data.spreadsheet import mark_frame
 from xtalshift.data.units import name_with_unit
 from xtalshift.data.writers import check_output, open_writer, refuse_loss
-from xtalshift.errors import ConfigError, UsageError
 from xtalshift.uncertainty.settings import LEVEL
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from xtalshift.acquisition.acquisition_rules import Aim
+    from xtalshift.jobs.suggest_options import SuggestOptions
     from xtalshift.model.several_tables import SeveralPredictor
     from xtalshift.model.table_predictor import TablePredictor
 
 _AIM = "What is wanted"
-_USES = {
-    "prediction": ("--toward",),
-    "expected-improvement": ("--toward",),
-    "ucb": ("--toward",),
-    "target": ("--value",),
-    "probability": ("--threshold", "--toward", "--between"),
-    "class-probability": ("--class",),
-    "entropy": (),
-    "margin": (),
-    "uncertainty": (),
-    "random": (),
-    "diversity": (),
-}
-"""Options of the aim that each rule uses; rules of extensions may use any."""
 
 
 @options.reads_table
@@ -152,41 +135,32 @@ def suggest_command(
     rules found more extreme values than random choice did, but none was shown to improve the model
     more. To improve a model, give only candidates of the family of interest.
     """
-    given = {
-        "--toward": toward,
-        "--value": value,
-        "--threshold": threshold,
-        "--between": between,
-        "--class": of_class,
-    }
     if out is not None:
         check_output(out, model, candidates, *(measured or []))
-    if goal is not None or reference is not None or _holds_several(model):
-        one = {"--rule": rule, "--diversity": diversity, "--cost-col": cost_col, "--budget": budget}
-        _refuse_for_several(model, goal, {**given, **one})
-        assert goal is not None
+    from xtalshift.jobs.suggest_options import SuggestOptions
+
+    asked = {
+        "n": n, "rule": rule, "toward": toward, "value": value, "threshold": threshold,
+        "between": between, "class": of_class, "goal": goal, "reference": reference,
+        "in_domain": in_domain, "diversity": diversity, "cost_col": cost_col, "budget": budget,
+        "level": level, "seed": seed or 0,
+    }  # fmt: skip
+    options_given = SuggestOptions.from_dict(asked)
+    options_given.check(model)
+    if goal is not None:
         _suggest_several(
-            model, candidates, n, goal, reference, out, measured or [], in_domain=in_domain,
-            level=level, seed=seed or 0, device=device, threads=threads, overwrite=overwrite,
-            reading=reading,
+            model, candidates, options_given, out, measured or [], device, threads,
+            overwrite=overwrite, reading=reading,
         )  # fmt: skip
         return
-    if rule is None:
-        rule = _default_rule(toward, value, threshold, between)
-        rule = rule if of_class is None else "class-probability"
-    _check_aim(rule, {name for name, text in given.items() if text is not None})
-    aim = _read_aim(toward, value, threshold, between, level)
-    if budget is not None and cost_col is None:
-        raise ConfigError("--budget needs --cost-col, the column with the cost of each candidate")
     from xtalshift.data.settings import ReadingOptions
-    from xtalshift.jobs.candidates import Request, read_measured
+    from xtalshift.jobs.candidates import read_measured
     from xtalshift.jobs.suggest import suggest
     from xtalshift.model import load_model
     from xtalshift.model.table_predictor import TablePredictor
 
     loaded = load_model(model, device=device)
-    aim = _of_class(loaded, of_class, aim)
-    request = Request(n, rule, aim, cost_col, budget, diversity, in_domain, seed or 0)
+    request = options_given.request(loaded)
     predictor = TablePredictor(loaded, level, reading=ReadingOptions.from_dict({**reading}))
     if threads is not None:  # after loading: only loaded libraries can be limited
         from xtalshift.nn.device import limit_threads
@@ -216,62 +190,28 @@ def suggest_command(
     typer.echo(_next_step(predictor, model), err=aside)
 
 
-def _holds_several(model: Path) -> bool:
-    from xtalshift.model.several_folder import holds_several
-
-    return holds_several(model)
-
-
-def _refuse_for_several(model: Path, goal: str | None, given: Mapping[str, object]) -> None:
-    """Refuse options that do not fit the number of targets of the models."""
-    if not _holds_several(model):
-        raise ConfigError(
-            f"{model} is a model of one target: leave out --goal and --reference, and give --toward"
-        )
-    unused = [name for name, value in given.items() if value is not None]
-    if unused:
-        raise ConfigError(
-            f"{model} holds models of several targets, and {', '.join(unused)} is for one: name "
-            "the folder of that one in it, or give --goal"
-        )
-    if goal is None:
-        from xtalshift.model.several_folder import saved_targets
-
-        names = ", ".join(saved_targets(model))
-        raise ConfigError(
-            f"{model} holds models of {names}: say which values are good, such as --goal "
-            "max,min, with - for a target that does not matter"
-        )
-
-
 def _suggest_several(
     model: Path,
     candidates: Path,
-    n: int,
-    goal: str,
-    reference: str | None,
+    asked: SuggestOptions,
     out: Path | None,
     measured: list[Path],
-    *,
-    in_domain: bool,
-    level: float,
-    seed: int,
     device: str | None,
     threads: int | None,
+    *,
     overwrite: bool,
     reading: options.Reading,
 ) -> None:
     """Suggest what should improve several targets."""
     from xtalshift.data.settings import ReadingOptions
-    from xtalshift.jobs.suggest_several import SeveralRequest, suggest_several
-    from xtalshift.metrics.pareto import read_goals
+    from xtalshift.jobs.suggest_several import suggest_several
     from xtalshift.model import load_models
     from xtalshift.model.several_tables import SeveralPredictor
 
     models = load_models(model, device=device)
-    goals = read_goals(goal, models.targets)
-    request = SeveralRequest(n, goals, _read_reference(reference), in_domain, seed)
-    predictor = SeveralPredictor.of(models, level, reading=ReadingOptions.from_dict({**reading}))
+    request = asked.several_request(models)
+    how = ReadingOptions.from_dict({**reading})
+    predictor = SeveralPredictor.of(models, asked.level, reading=how)
     if threads is not None:  # after loading: only loaded libraries can be limited
         from xtalshift.nn.device import limit_threads
 
@@ -304,15 +244,6 @@ def _suggest_several(
     )
 
 
-def _read_reference(text: str | None) -> tuple[float, ...] | None:
-    if text is None:
-        return None
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError:
-        raise UsageError(f"--reference {text}: expected numbers such as 50,3.2") from None
-
-
 def _print_goals(chosen: pd.DataFrame, predictor: SeveralPredictor, names: tuple[str, ...]) -> None:
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
@@ -332,73 +263,6 @@ def _print_goals(chosen: pd.DataFrame, predictor: SeveralPredictor, names: tuple
             cells += [f"{row[f'prediction_{name}']:.4g}", f"{low:.3g} to {high:.3g}"]
         table.add_row(str(row["rank"]), formula, *cells, f"{row['utility']:.3g}")
     Console(highlight=False).print(table)
-
-
-def _default_rule(
-    toward: str | None, value: float | None, threshold: float | None, between: str | None
-) -> str:
-    if threshold is not None or between is not None:
-        return "probability"
-    if value is not None:
-        return "target"
-    return "uncertainty" if toward is None else "prediction"
-
-
-def _check_aim(rule: str, given: set[str]) -> None:
-    """Refuse options that the rule does not use, and require those that it needs."""
-    from xtalshift.acquisition.acquisition_rules import RULES
-
-    RULES[rule]  # the error for an unknown name lists all rules
-    unused = sorted(given - set(_USES.get(rule, given)))
-    if unused:
-        fit = [name for name, used in _USES.items() if set(unused) <= set(used)]
-        raise ConfigError(
-            f"--rule {rule} does not use {' and '.join(unused)}; leave it out"
-            + (f", or use --rule {' or '.join(fit)}" if fit else "")
-        )
-    if rule == "target" and "--value" not in given:
-        raise ConfigError("--rule target needs --value X, the wanted value")
-    if rule == "probability" and len(given - {"--toward"}) != 1:
-        raise ConfigError(
-            "--rule probability needs the good values: either --threshold X or --between A,B"
-        )
-    if {"--between", "--toward"} <= given:
-        raise ConfigError("--between has two bounds, so --toward has no meaning; leave it out")
-
-
-def _read_aim(
-    toward: str | None,
-    value: float | None,
-    threshold: float | None,
-    between: str | None,
-    level: float,
-) -> Aim:
-    from xtalshift.acquisition.acquisition_rules import Aim
-
-    if toward not in {None, "high", "low"}:
-        raise UsageError(f"--toward {toward}: expected high or low")
-    window = None
-    if between is not None:
-        try:
-            low, high = (float(text) for text in between.split(","))
-        except ValueError:
-            raise UsageError(f"--between {between}: expected two numbers such as 1.1,1.6") from None
-        if not low < high:
-            raise UsageError(f"--between {between}: expected the lower value first")
-        window = (low, high)
-    return Aim("low" if toward == "low" else "high", None, value, threshold, window, level)
-
-
-def _of_class(model: object, name: str | None, aim: Aim) -> Aim:
-    """Return the aim with the number of a class."""
-    if name is None:
-        return aim
-    from xtalshift.model import FittedClassifier
-    from xtalshift.model.class_predictions import place_of
-
-    if not isinstance(model, FittedClassifier):
-        raise ConfigError("--class is for models of classes, and this one predicts numbers")
-    return replace(aim, of_class=place_of(name, model.classes))
 
 
 def _on_terminal() -> bool:

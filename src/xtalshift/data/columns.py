@@ -192,8 +192,7 @@ def _read_target(
     frame = raw.frame
     names = [str(column) for column in frame.columns]
     if target not in names:
-        numeric = list_names(numeric_columns(frame))
-        raise DataError(no_column("target column", target, names, f"Columns of numbers: {numeric}"))
+        raise DataError(no_column("target column", target, names))
     if target in formulas:
         raise DataError(f"column {target!r} has the formulas, so it cannot be the target")
     column = read_numbers(frame[target], raw.style, unit=unit)

@@ -222,6 +222,12 @@ def open_table(path: Path, options: ReadingOptions) -> Source:
         name has them in the first rows; the message names it.
     """
     source = open_source(path, options)
+    check_formulas(source, path, options)
+    return source
+
+
+def check_formulas(source: Source, path: Path, options: ReadingOptions) -> None:
+    """Raise `DataError` if another column than the one of a usual name has the formulas."""
     names = source.layout.columns
     given = (options.formula_col, options.structure_col, options.structures)
     if not any(given) and options.composition_columns == "auto":
@@ -229,7 +235,6 @@ def open_table(path: Path, options: ReadingOptions) -> Source:
         if usual or not (_elements_of(names) or find_structure_column(names)):
             with naming_table(path):
                 _check_head(source, find_formula_column(names) if usual else None)
-    return source
 
 
 def prefer_column(path: Path, options: Options, name: str) -> Options:

@@ -164,13 +164,24 @@ def _read_whole(
             frame = _join([_typed_frame(layout, piece) for piece in pieces], layout)
             return RawTable(finish_frame(frame, _texts(options, text_columns)), layout=layout)
         raw = _join_text([layout.parse(piece) for piece in pieces], layout)
-        frame = raw.frame
-        protected = _protected(frame, _texts(options, text_columns))
-        numbers = frame.columns.difference(list(protected), sort=False)
-        style, findings = _settle(frame, list(numbers), layout, options)
-        for name in numbers:
-            frame[name] = _numbers_or_text(frame[name], style)
-        return replace(raw, style=style, findings=findings)
+        return with_numbers(raw, options, text_columns)
+
+
+def with_numbers(
+    raw: RawTable, options: ReadingOptions, text_columns: Sequence[str] = ()
+) -> RawTable:
+    """Return rows of a text table with its columns of numbers as numbers, as `read_raw` does.
+
+    What all rows together say decides how numbers are written.
+    """
+    assert raw.layout is not None
+    frame = raw.frame.copy(deep=False)
+    protected = _protected(frame, _texts(options, text_columns))
+    numbers = frame.columns.difference(list(protected), sort=False)
+    style, findings = _settle(frame, list(numbers), raw.layout, options)
+    for name in numbers:
+        frame[name] = _numbers_or_text(frame[name], style)
+    return replace(raw, frame=frame, style=style, findings=findings)
 
 
 def iter_raw(

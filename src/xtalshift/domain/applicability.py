@@ -198,6 +198,14 @@ class ApplicabilityDomain:
             found.rarity_rank,
         )
 
+    def features(self, rows: NDArray[np.int64]) -> FloatArray:
+        """Return the features of training materials by number, shape (n, d).
+
+        They are as precise as single precision, a missing one is the mean, and one beyond the clip
+        of the domain is at the clip.
+        """
+        return self.novelty_.reference.features(rows)
+
     def holds(self, X: ArrayLike) -> NDArray[np.bool_]:
         """Return which rows, shape (n, d), are training materials, shape (n,)."""
         return self.assess(X).nearest_distance < SAME

@@ -179,6 +179,14 @@ class Reference:
         """Return distances and numbers of the k nearest materials, shapes (n, min(k, n))."""
         return self.index.query(_standardise(self.scaler, X), min(k, len(self.index)))
 
+    def features(self, rows: NDArray[np.int64]) -> FloatArray:
+        """Return the features of materials by number, shape (n, d)."""
+        found = np.empty((len(rows), len(self.scaler.kept_)))
+        points = self.index.unsorted()[rows].astype(np.float64)
+        found[:, self.scaler.kept_] = points * self.scaler.scale_ + self.scaler.mean_
+        found[:, ~self.scaler.kept_] = self.scaler.constant_
+        return found
+
     def shares(self, X: ArrayLike) -> FloatArray:
         """Return the share of materials with almost the same value, (n, d); 1 for constants."""
         points = _standardise(self.scaler, X)

@@ -11,11 +11,12 @@ from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel
 
 from xtalshift.errors import ModelFormatError
-from xtalshift.estimators.class_predictors import CLASSES, ClassPredictor
+from xtalshift.estimators.class_predictors import CLASSES, ClassPredictor, calibrates_any
 from xtalshift.estimators.mixture import MixturePredictor, mix
 from xtalshift.estimators.nested import nest, nested_schema, take_nested
 from xtalshift.estimators.predictors import Arrays, Learned, Predictor
 from xtalshift.estimators.saved import STRICT, SavedRegressor
+from xtalshift.estimators.shapley import chain, follow
 from xtalshift.estimators.stack_predictor import MemberScale, ScaleName
 from xtalshift.saved_arrays import POSITIVE, Layout, SavedArray, Schema, check_arrays
 from xtalshift.uncertainty.probabilities import ProbabilityCalibration, ProbabilityKind
@@ -81,6 +82,10 @@ class FittedCorrection:
         found = self.predictor.predict(see(self.inputs, X, first))
         if self.learns == "errors":
             found = found + first
+        return self.restore(found, bounds)
+
+    def restore(self, found: FloatArray, bounds: FloatArray) -> FloatArray:
+        """Return values on its scale in the unit of the target, within bounds, shape (n,)."""
         return np.clip(self.scale.inverse(found), *bounds)
 
 
@@ -93,6 +98,37 @@ def see(inputs: Inputs, X: FloatArray, first: FloatArray) -> FloatArray:
     columns = first.reshape(len(first), -1)  # the probabilities of each class, or one number
     column = np.clip(columns, -LARGEST, LARGEST)  # a model may overflow far away
     return column if inputs == "start" else np.hstack([X, column])
+
+
+def trace(
+    shares: FloatArray, inputs: Inputs, first: FloatArray, first_shares: FloatArray
+) -> FloatArray:
+    """Return shares of what a correction sees as shares of the features alone.
+
+    Parameters
+    ----------
+    shares : ndarray of float64, shape (..., m, columns)
+        How each column of `see` moves a prediction from each of m baselines to a row.
+    inputs : str
+        What it sees.
+    first : ndarray of float64, shape (c, m)
+        How much the predictions of the first model, c of them, differ from those of the baselines.
+    first_shares : ndarray of float64, shape (c, m, d)
+        How each feature moves them.
+
+    Returns
+    -------
+    ndarray of float64, shape (..., m, d)
+    """
+    if inputs == "features":
+        return shares
+    d = first_shares.shape[-1]
+    if inputs == "marked":
+        return shares[..., :d]
+    found = np.zeros((*shares.shape[:-1], d)) if inputs == "start" else shares[..., :d].copy()
+    for number, column in enumerate(range(shares.shape[-1] - len(first), shares.shape[-1])):
+        found += follow(first_shares[number], first[number], shares[..., column])
+    return found
 
 
 def mark(X: FloatArray, value: float) -> FloatArray:
@@ -256,6 +292,27 @@ class AdaptedStackPredictor(AdaptedStackParts, MixturePredictor):
         first = self._first(X)
         return np.stack([first, *(one.predict(X, first, self.bounds_) for one in self.members_)])
 
+    def _contributions(self, x: FloatArray, baselines: FloatArray) -> FloatArray:
+        rows = np.vstack([baselines, x])
+        first, of_first = self._first(rows), self.start_.contributions(x, baselines)
+        found = self.start_weight_ * of_first
+        for one in self.members_:
+            scaled = one.scale.forward(first)
+            of_scaled = follow(of_first, _away(first), _away(scaled))
+            seen = see(one.inputs, rows, scaled)
+            raw = np.asarray(one.predictor.predict(seen))
+            shares = trace(
+                one.predictor.contributions(seen[-1], seen[:-1]),
+                one.inputs,
+                _away(scaled)[None],
+                of_scaled[None],
+            )
+            if one.learns == "errors":
+                raw, shares = raw + scaled, shares + of_scaled
+            ends = one.restore(raw, self.bounds_)
+            found += one.weight * follow(shares, _away(raw), _away(ends))
+        return np.asarray(found)
+
     def _width(self, inputs: Inputs) -> int:
         return _width(inputs, self.n_features_in_, 1)
 
@@ -307,6 +364,22 @@ class AdaptedStackClassPredictor(AdaptedStackParts, ClassPredictor):
     def _shares(self, X: FloatArray) -> FloatArray:
         return mix(self._each(X), self.weights_)
 
+    def _contributions(self, x: FloatArray, baselines: FloatArray) -> FloatArray:
+        rows = np.vstack([baselines, x])
+        raw, first = self.start_.predict_proba(rows), self._first(rows)
+        of_first = chain(
+            self.start_.contributions(x, baselines),
+            raw[:-1],
+            raw[-1],
+            calibrates_any(self.calibration_),
+        )
+        parts = [of_first]
+        for one in self.members_:
+            seen = see(one.inputs, rows, first)
+            shares = one.predictor.contributions(seen[-1], seen[:-1])
+            parts.append(trace(shares, one.inputs, (first[-1] - first[:-1]).T, of_first))
+        return mix(np.stack(parts), self.weights_)
+
     def _width(self, inputs: Inputs) -> int:
         return _width(inputs, self.n_features_in_, len(self.present_))
 
@@ -335,6 +408,11 @@ class AdaptedStackClassPredictor(AdaptedStackParts, ClassPredictor):
             raise ModelFormatError(
                 f"{what} has {len(predictor.classes_)} classes, the stack {len(self.present_)}"
             )
+
+
+def _away(values: FloatArray) -> FloatArray:
+    """Return how much the last of some values differs from each of the others."""
+    return np.asarray(values[-1] - values[:-1])
 
 
 def _width(inputs: Inputs, n_features: int, n_predicted: int) -> int:

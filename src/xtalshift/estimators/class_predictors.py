@@ -8,7 +8,7 @@ that are saved are numbers from 0; a model knows their names.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +18,8 @@ from numpy.typing import ArrayLike, NDArray
 from xtalshift.errors import ModelFormatError
 from xtalshift.estimators.packed_trees import pack_trees, unpack_trees
 from xtalshift.estimators.predictors import OBJECTIVES, PREDICT_ROWS, Arrays, Learned
+from xtalshift.estimators.shapley import chain
+from xtalshift.estimators.tree_shares import tree_shares
 from xtalshift.estimators.tree_sum import TreeSum
 from xtalshift.featurize.scale import SCALER, FeatureScaler
 from xtalshift.rowwise import in_blocks, in_pieces, softmax
@@ -80,6 +82,13 @@ class ClassPredictor(Learned):
         found = in_pieces(lambda rows: self._shares(rows).T, checked, PREDICT_ROWS).T
         return spread_out(np.ascontiguousarray(found), self.present_, len(self.classes_))
 
+    def contributions(self, x: ArrayLike, baselines: ArrayLike) -> FloatArray:
+        """Return how each feature moves each probability, (k, m, d); see `Learned`."""
+        shares = super().contributions(x, baselines)
+        found = np.zeros((len(self.classes_), *shares.shape[1:]))
+        found[self.present_] = shares
+        return found
+
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """Return the most probable class of each row, shape (n,); the first of equal ones."""
         best = np.argmax(self.predict_proba(X), axis=1)  # first: it says whether it is fitted
@@ -116,6 +125,21 @@ class ClassPredictor(Learned):
         self.classes_, self.present_ = np.arange(k), present
 
 
+def as_distributions(rows: FloatArray) -> FloatArray:
+    """Return rows of numbers from 0 on, scaled to the sum 1; equal ones for a row of 0."""
+    total = rows.sum(axis=1, keepdims=True)
+    shares = np.full_like(rows, 1 / rows.shape[1])
+    return np.asarray(np.divide(rows, total, out=shares, where=total > 0))
+
+
+def calibrates_any(calibration: ProbabilityCalibration) -> Callable[[FloatArray], FloatArray]:
+    """Return a calibration of rows that are no distributions.
+
+    Such are the probabilities of two rows mixed, as `xtalshift.estimators.shapley.chain` does it.
+    """
+    return lambda rows: calibration.apply(as_distributions(rows))
+
+
 def spread_out(shares: FloatArray, present: NDArray[np.int64], k: int) -> FloatArray:
     """Return probabilities of all k classes, of which only some, shape (m,), are not 0."""
     if len(present) == k:
@@ -131,6 +155,9 @@ class ConstantClassPredictor(ClassPredictor):
 
     def _shares(self, X: FloatArray) -> FloatArray:
         return np.tile(self.shares_, (len(X), 1))
+
+    def _contributions(self, x: FloatArray, baselines: FloatArray) -> FloatArray:  # noqa: ARG002
+        return np.zeros((len(self.shares_), *baselines.shape))
 
     @classmethod
     def _saved(cls, found: Layout) -> Schema:
@@ -159,6 +186,11 @@ class RecalibrationClassPredictor(ClassPredictor):
 
     def _shares(self, X: FloatArray) -> FloatArray:
         return self.calibration_.apply(X)
+
+    def _contributions(self, x: FloatArray, baselines: FloatArray) -> FloatArray:
+        # each probability is a feature, which moves itself alone
+        own = np.eye(len(x))[:, None, :] * (x - baselines)
+        return chain(own, baselines, x, calibrates_any(self.calibration_))
 
     @classmethod
     def _saved(cls, found: Layout) -> Schema:
@@ -190,8 +222,17 @@ class LogisticClassPredictor(ClassPredictor):
         return self.scaler_.n_clipped(X)
 
     def _shares(self, X: FloatArray) -> FloatArray:
+        return softmax(self._logits(X))
+
+    def _logits(self, X: FloatArray) -> FloatArray:
+        """Return the logarithms of probabilities, up to a constant of the row, shape (n, m)."""
         found = in_blocks(lambda rows: (self.scaler_.transform(rows) @ self.coef_).T, X)
-        return softmax(found.T + self.intercept_)
+        return np.asarray(found.T + self.intercept_)
+
+    def _contributions(self, x: FloatArray, baselines: FloatArray) -> FloatArray:
+        away = self.scaler_.transform(x[None]) - self.scaler_.transform(baselines)
+        shares = self.scaler_.spread(away * self.coef_.T[:, None, :])
+        return chain(shares, self._logits(baselines), self._logits(x[None])[0], softmax)
 
     @classmethod
     def _saved(cls, found: Layout) -> Schema:
@@ -267,10 +308,23 @@ class LightGBMClassPredictor(ClassPredictor):
     threads: int = 1
 
     def _shares(self, X: FloatArray) -> FloatArray:
-        sums = [one.predict(X, self.threads) for one in self.trees_]
-        if len(sums) == 1:  # the logarithm of the odds of the second of two
-            sums = [np.zeros(len(X)), *sums]
-        return softmax(np.column_stack(sums))
+        return self._from_sums(self._sums(X))
+
+    def _sums(self, X: FloatArray) -> FloatArray:
+        """Return the sums of trees of each class, of two classes one, shape (n, sums)."""
+        return np.column_stack([one.predict(X, self.threads) for one in self.trees_])
+
+    @staticmethod
+    def _from_sums(sums: FloatArray) -> FloatArray:
+        """Return probabilities, shape (n, m)."""
+        if sums.shape[1] == 1:  # the logarithm of the odds of the second of two
+            sums = np.hstack([np.zeros_like(sums), sums])
+        return softmax(sums)
+
+    def _contributions(self, x: FloatArray, baselines: FloatArray) -> FloatArray:
+        shares = np.stack([tree_shares(one.trees, x, baselines) for one in self.trees_])
+        sums = self._sums(baselines), self._sums(x[None])[0]
+        return chain(shares, *sums, self._from_sums)
 
     @classmethod
     def _saved(cls, found: Layout) -> Schema:
@@ -302,14 +356,30 @@ class ForestClassPredictor(ClassPredictor):
         return self.scaler_.n_clipped(X)
 
     def _shares(self, X: FloatArray) -> FloatArray:
-        # in single precision, as the trees were grown, so that all rows take the same ways
-        rows = self.scaler_.transform(X).astype(np.float32).astype(np.float64)
-        sums = [np.maximum(one.predict(rows, self.threads), 0.0) for one in self.trees_]
-        if len(sums) == 1:
-            second = np.minimum(sums[0], 1.0)
-            sums = [1.0 - second, second]
-        found = np.column_stack(sums)
-        return np.asarray(found / found.sum(axis=1, keepdims=True))
+        return self._from_sums(self._sums(self._rows(X)))
+
+    def _rows(self, X: FloatArray) -> FloatArray:
+        """Return rows in single precision, as the trees were grown: all take the same ways then."""
+        return self.scaler_.transform(X).astype(np.float32).astype(np.float64)
+
+    def _sums(self, rows: FloatArray) -> FloatArray:
+        """Return the sums of trees of each class, of two classes one, shape (n, sums)."""
+        return np.column_stack([one.predict(rows, self.threads) for one in self.trees_])
+
+    @staticmethod
+    def _from_sums(sums: FloatArray) -> FloatArray:
+        """Return probabilities, shape (n, m)."""
+        found = np.maximum(sums, 0.0)
+        if sums.shape[1] == 1:
+            second = np.minimum(found, 1.0)
+            found = np.hstack([1.0 - second, second])
+        return as_distributions(found)
+
+    def _contributions(self, x: FloatArray, baselines: FloatArray) -> FloatArray:
+        row, others = self._rows(x[None]), self._rows(baselines)
+        shares = np.stack([tree_shares(one.trees, row[0], others) for one in self.trees_])
+        found = chain(shares, self._sums(others), self._sums(row)[0], self._from_sums)
+        return self.scaler_.spread(found)
 
     @classmethod
     def _saved(cls, found: Layout) -> Schema:

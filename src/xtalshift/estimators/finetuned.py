@@ -161,6 +161,11 @@ class FineTunedCHGNetRegressor(ERMArguments, NetworkRegressor):
             found = [outputs(net, part) for part in torch.split(rows, size)]
         return torch.cat(found, dim=-1).cpu().numpy().astype(np.float64)
 
+    def _contributions(self, x: Any, baselines: Any) -> Any:  # noqa: ARG002
+        raise ConfigError(
+            "its features are the coordinates of atoms, none of which has a meaning alone"
+        )
+
     def _get_state(self) -> Arrays:
         return {
             **super()._get_state(),

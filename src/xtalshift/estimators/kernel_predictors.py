@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.spatial.distance import cdist
 
+from xtalshift.estimators.line_shares import line_shares
 from xtalshift.estimators.predictors import Arrays, Predictor
 from xtalshift.featurize.scale import SCALER, FeatureScaler
 from xtalshift.rowwise import in_blocks
@@ -17,6 +18,7 @@ from xtalshift.saved_arrays import POSITIVE, Layout, SavedArray, Schema, check_a
 
 FloatArray = NDArray[np.float64]
 KernelName = Literal["rbf", "laplacian"]
+_STEPS = 16  # points of a line: a sum over many rows is smooth
 KERNELS: tuple[KernelName, ...] = get_args(KernelName)
 
 
@@ -56,6 +58,22 @@ class KernelPredictor(Predictor):
     def _sum(self, X: FloatArray) -> FloatArray:
         distance = distances(self.kernel_, self.scaler_.transform(X), self.rows_)
         return np.asarray(np.exp(-self.gamma_ * distance) @ self.dual_coef_)
+
+    def _contributions(self, x: FloatArray, baselines: FloatArray) -> FloatArray:
+        row, others = self.scaler_.transform(x[None])[0], self.scaler_.transform(baselines)
+        found = line_shares(self._gradient, row, others, _STEPS)
+        return self.scaler_.spread(found * self.target_scale_)
+
+    def _gradient(self, X: FloatArray) -> FloatArray:
+        """Return the gradient of `_sum` by standardised rows, shape (n, kept)."""
+        weights = np.exp(-self.gamma_ * distances(self.kernel_, X, self.rows_)) * self.dual_coef_
+        if self.kernel_ == "laplacian":
+            found = np.stack(
+                [one @ np.sign(row - self.rows_) for one, row in zip(weights, X, strict=True)]
+            )
+            return np.asarray(-self.gamma_ * found)
+        pull = weights.sum(axis=1)[:, None] * X - weights @ self.rows_
+        return np.asarray(-2 * self.gamma_ * pull)
 
     @classmethod
     def _saved(cls, found: Layout) -> Schema:  # noqa: ARG003

@@ -21,6 +21,7 @@ from xtalshift.estimators.base import (
     fingerprint,
     mean_and_scale,
 )
+from xtalshift.estimators.line_shares import line_shares
 from xtalshift.estimators.predictors import Arrays
 from xtalshift.featurize.scale import SCALER, FeatureScaler
 from xtalshift.nn.checkpoint import Checkpoint
@@ -295,6 +296,30 @@ class Network(Learner):
                 return in_blocks(evaluate, X)
             return in_pieces(evaluate, X, PIECE_ROWS)
 
+    def _along_lines(
+        self,
+        x: NDArray[np.float64],
+        baselines: NDArray[np.float64],
+        outputs: Callable[[IRNet, torch.Tensor], torch.Tensor],
+    ) -> NDArray[np.float64]:
+        """Return how each feature moves k outputs from each baseline to a row, (k, m, d).
+
+        `outputs` takes the network and standardised rows, and returns the outputs, shape (k, m).
+        """
+        device = resolve_device(self.device)
+        dtype = torch.float32 if device.type == "mps" else torch.float64
+        net = self._build(self.states_[self.weights]).to(device, dtype).requires_grad_(False)
+
+        def gradient(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+            at = torch.tensor(rows, dtype=dtype, device=device, requires_grad=True)
+            found = [
+                torch.autograd.grad(one.sum(), at, retain_graph=True)[0] for one in outputs(net, at)
+            ]
+            return torch.stack(found).cpu().numpy().astype(np.float64)
+
+        row, others = self.scaler_.transform(x[None])[0], self.scaler_.transform(baselines)
+        return self.scaler_.spread(line_shares(gradient, row, others))
+
     def _build(self, state: Parameters) -> IRNet:
         """Return the network with given parameters; their shape gives the number of members."""
         members = len(state["head.bias"]) if state["head.bias"].ndim > 1 else 1
@@ -469,6 +494,12 @@ class NetworkRegressor(Network, Regressor):
 
     def _predict(self, X: NDArray[np.float64]) -> NDArray[np.float64]:
         return self._mean(self.weights, X)
+
+    def _contributions(
+        self, x: NDArray[np.float64], baselines: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        found = self._along_lines(x, baselines, lambda net, rows: _members(net, rows).mean(0)[None])
+        return np.asarray(self.target_scale_ * found[0])
 
     def _mean(self, weights: WeightsChoice, X: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the mean of the members, shape (n,)."""

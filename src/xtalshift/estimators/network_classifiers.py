@@ -82,6 +82,11 @@ class NetworkClassifier(Network, Classifier):
         """Return the probabilities of each member, rows last, shape (members, m, n)."""
         return softmax(self._evaluate(self.states_[weights], X, _logits))
 
+    def _contributions(self, x: FloatArray, baselines: FloatArray) -> FloatArray:
+        return self._along_lines(
+            x, baselines, lambda net, rows: _logits(net, rows).softmax(dim=-2).mean(dim=0)
+        )
+
     def _fit_targets(self, data: FitData) -> None:
         """Nothing is learned: targets are numbers of classes."""
 

@@ -15,6 +15,7 @@ from xtalshift.estimators.class_predictors import CLASSES, ClassPredictor
 from xtalshift.estimators.nested import nest, nested_schema, take_nested
 from xtalshift.estimators.predictors import Arrays
 from xtalshift.estimators.saved import SavedRegressor
+from xtalshift.estimators.shapley import chain
 from xtalshift.saved_arrays import Layout, Schema
 
 FloatArray = NDArray[np.float64]
@@ -42,6 +43,12 @@ class OrdinalClassPredictor(ClassPredictor):
     def _shares(self, X: FloatArray) -> FloatArray:
         above = np.column_stack([one.predict_proba(X)[:, 1] for one in self.above_])
         return between(above)
+
+    def _contributions(self, x: FloatArray, baselines: FloatArray) -> FloatArray:
+        shares = np.stack([one.contributions(x, baselines)[1] for one in self.above_])
+        rows = np.vstack([baselines, x])
+        above = np.column_stack([one.predict_proba(rows)[:, 1] for one in self.above_])
+        return chain(shares, above[:-1], above[-1], between)
 
     def _saved_parameters(self) -> dict[str, Any]:
         return {

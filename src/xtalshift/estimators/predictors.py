@@ -16,10 +16,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from xtalshift.errors import ModelFormatError
+from xtalshift.errors import ConfigError, ModelFormatError
 from xtalshift.estimators import HOMES
 from xtalshift.estimators.lightgbm_text import TreeTable
 from xtalshift.estimators.packed_trees import pack_trees, unpack_trees
+from xtalshift.estimators.tree_shares import tree_shares
 from xtalshift.estimators.tree_sum import TreeSum
 from xtalshift.featurize.scale import SCALER, FeatureScaler
 from xtalshift.registry import Registry
@@ -120,6 +121,38 @@ class Learned(ABC):  # noqa: B024 - subclasses add the hooks
             0 for methods that do not standardise.
         """
         return np.zeros(len(np.asarray(X)), dtype=np.int64)
+
+    def contributions(self, x: ArrayLike, baselines: ArrayLike) -> NDArray[np.float64]:
+        """Return how each feature moves what is predicted from each baseline to a row.
+
+        Parameters
+        ----------
+        x : array_like of float, shape (d,)
+            Features of the row.
+        baselines : array_like of float, shape (m, d)
+            Features of other rows.
+
+        Returns
+        -------
+        ndarray of float64, shape (m, d), or (classes, m, d) of the probability of each class
+            For each baseline they sum to the difference of both predictions: exactly for trees and
+            linear models, by `xtalshift.estimators.line_shares` for networks and kernel methods.
+
+        Raises
+        ------
+        ConfigError
+            If the method cannot say it.
+        """
+        rows = self._check_features(np.vstack([np.asarray(x), np.asarray(baselines)]))
+        return self._contributions(rows[0], rows[1:])
+
+    def _contributions(
+        self,
+        x: NDArray[np.float64],  # noqa: ARG002
+        baselines: NDArray[np.float64],  # noqa: ARG002
+    ) -> NDArray[np.float64]:
+        """Return the result of `contributions` for checked rows."""
+        raise ConfigError(f"{self.regressor_name} does not say how its features move a prediction")
 
     @classmethod
     def _saved(cls, found: Layout) -> Schema:  # noqa: ARG003
@@ -239,6 +272,13 @@ class ConstantPredictor(Predictor):
     def _predict(self, X: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.full(len(X), self.value_)
 
+    def _contributions(
+        self,
+        x: NDArray[np.float64],  # noqa: ARG002
+        baselines: NDArray[np.float64],
+    ) -> NDArray[np.float64]:
+        return np.zeros_like(baselines)
+
     @classmethod
     def _saved(cls, found: Layout) -> Schema:  # noqa: ARG003
         one = SavedArray(np.float64, (1,))
@@ -268,6 +308,12 @@ class RidgePredictor(Predictor):
         return (
             in_blocks(lambda rows: self.scaler_.transform(rows) @ self.coef_, X) + self.intercept_
         )
+
+    def _contributions(
+        self, x: NDArray[np.float64], baselines: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        row, others = self.scaler_.transform(x[None]), self.scaler_.transform(baselines)
+        return self.scaler_.spread((row - others) * self.coef_)
 
     def _get_state(self) -> Arrays:
         return {
@@ -308,6 +354,11 @@ class LightGBMPredictor(Predictor):
 
     def _predict(self, X: NDArray[np.float64]) -> NDArray[np.float64]:
         return self.trees_.predict(X, self.threads)
+
+    def _contributions(
+        self, x: NDArray[np.float64], baselines: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        return tree_shares(self.trees_.trees, x, baselines)
 
     def trees_for(self, n: int) -> TreeSum | None:
         """Return the trees if many rows are worth evaluating together, else None."""
@@ -353,6 +404,11 @@ class TrendLightGBMPredictor(LightGBMPredictor):
 
     def _predict(self, X: NDArray[np.float64]) -> NDArray[np.float64]:
         return self.trend_.predict(X) + super()._predict(X)
+
+    def _contributions(
+        self, x: NDArray[np.float64], baselines: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        return self.trend_.contributions(x, baselines) + super()._contributions(x, baselines)
 
     def _get_state(self) -> Arrays:
         own = self.trend_._get_state()  # noqa: SLF001
@@ -435,9 +491,17 @@ class ForestPredictor(Predictor):
         self.trees_ = TreeSum(text, trees, at_once=_LARGE)
 
     def _predict(self, X: NDArray[np.float64]) -> NDArray[np.float64]:
-        # in single precision, as the trees were grown, so that all rows take the same ways
-        rows = self.scaler_.transform(X).astype(np.float32).astype(np.float64)
-        return self.trees_.predict(rows, self.threads)
+        return self.trees_.predict(self._rows(X), self.threads)
+
+    def _rows(self, X: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return rows in single precision, as the trees were grown: all take the same ways then."""
+        return self.scaler_.transform(X).astype(np.float32).astype(np.float64)
+
+    def _contributions(
+        self, x: NDArray[np.float64], baselines: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        found = tree_shares(self.trees_.trees, self._rows(x[None])[0], self._rows(baselines))
+        return self.scaler_.spread(found)
 
     @classmethod
     def _saved(cls, found: Layout) -> Schema:  # noqa: ARG003

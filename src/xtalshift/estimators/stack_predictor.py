@@ -16,6 +16,7 @@ from xtalshift.estimators.mixture import MixturePredictor, mix
 from xtalshift.estimators.nested import nest, nested_schema, take_nested
 from xtalshift.estimators.predictors import Arrays, Learned, Predictor
 from xtalshift.estimators.saved import STRICT, SavedRegressor
+from xtalshift.estimators.shapley import follow
 from xtalshift.estimators.tree_sum import TreeSums
 from xtalshift.saved_arrays import POSITIVE, Layout, SavedArray, Schema, check_arrays
 
@@ -97,6 +98,15 @@ class FittedMember:
     def predict(self, X: FloatArray, bounds: FloatArray) -> FloatArray:
         """Return predictions in the unit of the target, within bounds, shape (n,)."""
         return self.restore(self.predictor.predict(self.take_columns(X)), bounds)
+
+    def contributions(self, x: FloatArray, baselines: FloatArray) -> FloatArray:
+        """Return how each feature of the stack moves what the predictor predicts, (..., m, d)."""
+        own = self.predictor.contributions(
+            self.take_columns(x[None])[0], self.take_columns(baselines)
+        )
+        found = np.zeros((*own.shape[:-1], len(x)))
+        found[..., self.columns] = own
+        return found
 
     def restore(self, found: FloatArray, bounds: FloatArray) -> FloatArray:
         """Return what the predictor predicted in the unit of the target, within bounds, (n,)."""
@@ -249,6 +259,16 @@ class StackPredictor(StackParts, MixturePredictor):
             self._together = (self.members_, tuple(sums), made)
         return dict(zip(sums, self._together[2].predict(X), strict=True))
 
+    def _contributions(self, x: FloatArray, baselines: FloatArray) -> FloatArray:
+        rows = np.vstack([baselines, x])
+        found = np.zeros_like(baselines)
+        for one in self.members_:
+            raw = np.asarray(one.predictor.predict(one.take_columns(rows)))
+            ends = one.restore(raw, self.bounds_)
+            shares = one.contributions(x, baselines)
+            found += one.weight * follow(shares, raw[-1] - raw[:-1], ends[-1] - ends[:-1])
+        return found
+
     def _own_state(self) -> Arrays:
         return self._state_of_scales([one.scale.size for one in self.members_])
 
@@ -278,6 +298,11 @@ class StackClassPredictor(StackParts, ClassPredictor):
 
     def _shares(self, X: FloatArray) -> FloatArray:
         return mix(self._each(X), self.weights_)
+
+    def _contributions(self, x: FloatArray, baselines: FloatArray) -> FloatArray:
+        return mix(
+            np.stack([one.contributions(x, baselines) for one in self.members_]), self.weights_
+        )
 
     def _own_state(self) -> Arrays:
         return ClassPredictor._get_state(self)  # noqa: SLF001

@@ -19,13 +19,13 @@ from xtalshift.estimators.base import FitData, Labelled, check_count
 from xtalshift.estimators.classical import ScaledRegressor
 from xtalshift.nn.device import resolve_device
 from xtalshift.nn.erm import erm_step
+from xtalshift.nn.optimizer import make_adamw
 from xtalshift.nn.rows import Rows
 from xtalshift.nn.training import (
     EpochRecord,
     LossLog,
     Training,
     cosine_rate,
-    make_adamw,
     predict_rows,
     run_training,
 )

@@ -93,6 +93,12 @@ class FeatureScaler:
         """Return the standardised, clipped features, shape (n, d_kept)."""
         return np.clip(self._standardise(X), -self.clip, self.clip)
 
+    def spread(self, kept: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return values of the kept columns, shape (..., d_kept), as (..., d), 0 for the others."""
+        found = np.zeros((*kept.shape[:-1], len(self.kept_)))
+        found[..., self.kept_] = kept
+        return found
+
     def n_clipped(self, X: ArrayLike) -> NDArray[np.int64]:
         """Count the features of each row that are clipped or no longer constant, shape (n,)."""
         return in_pieces(self._count_clipped, np.asarray(X, dtype=np.float64), PIECE_ROWS)

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from xtalshift.benchmark.drivers import DriverRows, feature_families, measure_drivers
+from xtalshift.benchmark.drivers import DriverRows, measure_drivers
 from xtalshift.benchmark.engine import BenchmarkRun
 from xtalshift.benchmark.explain_settings import ExplainConfig
 from xtalshift.benchmark.explanation import Explanation, WorstRow
@@ -23,6 +23,7 @@ from xtalshift.benchmark.tasks import TaskContext
 from xtalshift.benchmark.worker import MODEL_FOLDER, task_folder
 from xtalshift.benchmark.worst_rows import describe_worst, worst_rows
 from xtalshift.errors import DataError
+from xtalshift.featurize.feature_families import feature_families
 from xtalshift.jsonio import parse, read_json, write_json
 from xtalshift.model import FittedModel, load_model
 from xtalshift.parallel import limited_threads

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from xtalshift.errors import ConfigError, DataError, UsageError
 
 Side: TypeAlias = Literal["high", "low"]
+"""The end of the targets that counts as extreme."""
 
 
 def as_vector(values: ArrayLike, name: str, *, finite: bool = True) -> NDArray[np.float64]:

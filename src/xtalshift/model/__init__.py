@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from xtalshift.model.card import ModelCard
     from xtalshift.model.class_predictions import ClassPredictions
     from xtalshift.model.classifier import FittedClassifier
+    from xtalshift.model.explaining.record import Explanation, explanation_table
     from xtalshift.model.fitted import FittedModel
     from xtalshift.model.fitting import FitRows, draw_rows, fit
     from xtalshift.model.formula_classifier import FormulaClassifier
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ClassPredictions",
+    "Explanation",
     "FitRows",
     "FittedClassifier",
     "FittedModel",
@@ -34,6 +36,7 @@ __all__ = [
     "adapt",
     "calibrate",
     "draw_rows",
+    "explanation_table",
     "fit",
     "fit_several",
     "load_model",
@@ -44,6 +47,7 @@ __all__ = [
 # name -> module; loaded at first use, because what predicts needs nothing of what fits
 _HOMES = {
     "ClassPredictions": "xtalshift.model.class_predictions",
+    "Explanation": "xtalshift.model.explaining.record",
     "FitRows": "xtalshift.model.fitting",
     "FittedClassifier": "xtalshift.model.classifier",
     "FittedModel": "xtalshift.model.fitted",
@@ -56,6 +60,7 @@ _HOMES = {
     "adapt": "xtalshift.model.adaptation",
     "calibrate": "xtalshift.model.calibration",
     "draw_rows": "xtalshift.model.fitting",
+    "explanation_table": "xtalshift.model.explaining.record",
     "fit": "xtalshift.model.fitting",
     "fit_several": "xtalshift.model.several_fitting",
     "load_model": "xtalshift.model.persist",

@@ -20,10 +20,12 @@ from xtalshift.errors import DataError, FormulaError, NotConformalizedError
 from xtalshift.estimators.predictors import Learned
 from xtalshift.featurize import CompositionFeatures, Features
 from xtalshift.model.card import ModelCard
+from xtalshift.uncertainty.settings import LEVEL
 
 if TYPE_CHECKING:
     from xtalshift.data.dataset import Dataset
     from xtalshift.model.class_predictions import ClassPredictions
+    from xtalshift.model.explaining.record import Explanation
     from xtalshift.model.predictions import Predictions
     from xtalshift.uncertainty.class_calibration import ClassCalibration
     from xtalshift.uncertainty.conformal import Calibration
@@ -217,6 +219,59 @@ class MaterialModel:
             calibration = replace(calibration, X=known.astype(np.float32))
         seen = without_coordinates(X, names)
         return shift_weights(calibration, seen, method=method, random_state=seed)
+
+    def explain(
+        self,
+        X: Inputs,
+        extra: ArrayLike | None = None,
+        *,
+        of_class: str | None = None,
+        level: float = LEVEL,
+        substitutions: int = 3,
+    ) -> list[Explanation]:
+        """Explain why materials are predicted as they are, and what other elements would change.
+
+        The `explain` of `predict` gives reasons of the domain; this is about the predicted value.
+
+        Parameters
+        ----------
+        X, extra
+            As in `predict`; a few rows, each of which takes about a second.
+        of_class : str, optional
+            Class whose log odds are explained; by default the predicted one of each material. For
+            models of classes only.
+        level : float
+            Level of the intervals, in (0, 1).
+        substitutions : int
+            So many substitutions of one element that raise the prediction, and so many that lower
+            it.
+
+        Returns
+        -------
+        list of Explanation, length n
+            A row that cannot be predicted has a reason.
+
+        Raises
+        ------
+        DataError
+            If the model was saved without a domain: then it does not know its training materials.
+        ConfigError
+            If there is no such class.
+
+        Examples
+        --------
+        >>> import xtalshift as xs
+        >>> formulas = ["NaCl", "KCl", "NaBr", "KBr", "LiF", "NaF", "KF", "LiCl", "LiBr", "RbCl"]
+        >>> gaps = [8.5, 8.4, 7.1, 7.3, 13.6, 11.5, 10.8, 9.4, 7.9, 8.2]
+        >>> model = xs.fit(xs.Dataset.of(formulas, gaps, unit="eV"), "ridge")
+        >>> found = model.explain(["RbBr"])[0]
+        >>> abs(found.base + sum(one.contribution for one in found.elements) - found.value) < 1e-9
+        True
+        """
+        from xtalshift.model.explaining.explain import explain
+
+        model: Any = self
+        return explain(model, X, extra, of_class=of_class, level=level, substitutions=substitutions)
 
     def save(self, folder: Path | str) -> Path:
         """Write the model to a folder, see `xtalshift.model.persist.save_model`."""

@@ -25,6 +25,7 @@ from xtalshift.uncertainty.settings import LEVEL
 
 if TYPE_CHECKING:
     from xtalshift.featurize import Features
+    from xtalshift.model.explaining.record import Explanation
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -285,6 +286,44 @@ class FittedModels:
             if name in levels:
                 joint[name] = _interval(part, levels[name])
         return SeveralPredictions(parts, joint)
+
+    def explain(
+        self,
+        X: Inputs,
+        extra: ArrayLike | None = None,
+        *,
+        of_class: str | None = None,
+        **options: Any,
+    ) -> dict[str, list[Explanation]]:
+        """Explain the predictions of each target.
+
+        Parameters
+        ----------
+        X, extra, **options
+            As in `FittedModel.explain`.
+        of_class : str, optional
+            Class to explain, of each target that has it.
+
+        Raises
+        ------
+        ConfigError
+            If no target has it.
+        DataError
+            As `FittedModel.explain`.
+        """
+        known = {
+            name: one.classes if isinstance(one, FittedClassifier) else ()
+            for name, one in self.models.items()
+        }
+        if of_class is not None and not any(of_class in own for own in known.values()):
+            every = ", ".join(label for own in known.values() for label in own) or "none"
+            raise ConfigError(f"no target has a class {of_class!r}; classes are: {every}")
+        return {
+            name: one.explain(
+                X, extra, of_class=of_class if of_class in known[name] else None, **options
+            )
+            for name, one in self.models.items()
+        }
 
     def save(self, folder: Path | str) -> Path:
         """Write the models to a folder, see `xtalshift.model.several_folder.save_models`."""

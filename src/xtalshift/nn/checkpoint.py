@@ -98,9 +98,7 @@ class Checkpoint:
 
 def copy_state(state: State) -> State:
     """Return a copy that later steps do not change."""
-    tensors: dict[str, Tensor] = {}
-    plain = _extract(state, tensors)
-    copied: State = _insert(plain, {name: value.clone() for name, value in tensors.items()}, None)
+    copied: State = _copy(state)
     return copied
 
 
@@ -134,6 +132,16 @@ def _hash(plain: Any, tensors: dict[str, Tensor]) -> str:
     return hashlib.sha256(json.dumps(plain).encode() + save(tensors)).hexdigest()
 
 
+def _copy(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return value.detach().clone()
+    if isinstance(value, Mapping):
+        return {key: _copy(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_copy(item) for item in value]
+    return value
+
+
 def _extract(value: Any, tensors: dict[str, Tensor]) -> Any:
     """Return `value` with every tensor moved to `tensors` and its name in its place."""
     if isinstance(value, Tensor):
@@ -147,7 +155,7 @@ def _extract(value: Any, tensors: dict[str, Tensor]) -> Any:
     return value
 
 
-def _insert(value: Any, tensors: dict[str, Tensor], device: torch.device | None) -> Any:
+def _insert(value: Any, tensors: dict[str, Tensor], device: torch.device) -> Any:
     if isinstance(value, list):
         return [_insert(item, tensors, device) for item in value]
     if not isinstance(value, dict):
@@ -155,5 +163,5 @@ def _insert(value: Any, tensors: dict[str, Tensor], device: torch.device | None)
     if "tensor" in value:
         tensor = tensors[value["tensor"]]
         # what was on the CPU (the state of a generator) stays there
-        return tensor if device is None or value["device"] == "cpu" else tensor.to(device)
+        return tensor if value["device"] == "cpu" else tensor.to(device)
     return {key: _insert(item, tensors, device) for key, item in value["items"]}

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from xtalshift.nn.erm import ERMTraining
 from xtalshift.nn.initial import Affine
+from xtalshift.nn.optimizer import make_adamw
 from xtalshift.nn.rows import Rows
 from xtalshift.nn.settings import ERMConfig
 
@@ -194,9 +195,7 @@ class FineTuning(ERMTraining):
             {"params": new, "share": 1.0},
             {"params": old, "share": pretrained_rate},
         ]
-        self.optimizer = torch.optim.AdamW(
-            groups, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
-        )
+        self.optimizer = make_adamw(groups, config.learning_rate, config.weight_decay)
 
     def set_rate(self, rate: float) -> None:
         """Set the learning rates of the next step."""

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from xtalshift.nn.irnet import copy_parameters, select_parameters
 from xtalshift.nn.losses import SMOOTH_L1, Loss, RowLoss
+from xtalshift.nn.optimizer import make_adamw
 from xtalshift.nn.rows import Rows, iterate_batches, mean_loss, row_losses
 from xtalshift.nn.settings import ERMConfig, Layers
 from xtalshift.nn.training import (
@@ -17,7 +18,6 @@ from xtalshift.nn.training import (
     Training,
     cosine_rate,
     descend,
-    make_adamw,
     update_ema,
 )
 

@@ -18,9 +18,10 @@ from torch import Tensor, nn
 
 from xtalshift.errors import TrainingError
 from xtalshift.nn.irnet import Affine
+from xtalshift.nn.optimizer import make_adamw
 from xtalshift.nn.rows import draw_order, iterate_batches
 from xtalshift.nn.settings import PretrainSettings
-from xtalshift.nn.training import cosine_rate, descend, make_adamw
+from xtalshift.nn.training import cosine_rate, descend
 from xtalshift.progress import NO_PROGRESS, Progress
 
 FloatArray = NDArray[np.float64]

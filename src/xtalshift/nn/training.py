@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
 
@@ -299,21 +298,18 @@ def run_training(
         parts = {"training": training.get_state(), "selection": selection.get_state()}
         return {**parts, "history": list(history)}
 
-    def restore(saved: State) -> None:
-        training.set_state(saved["training"])
-        selection.set_state(saved["selection"])
-        history[:] = saved["history"]
-
     device = training.rows.y.device
     saved = checkpoint.load(device) if checkpoint else None
     if checkpoint is not None and saved is not None:
         _check_saved(saved, checkpoint, training, validation, epochs)
-        restore(saved)
+        training.set_state(saved["training"])
+        selection.set_state(saved["selection"])
+        history[:] = saved["history"]
     with progress.task(name, epochs) as task:
         task.advance(len(history))
         while len(history) < epochs and not (history and selection.should_stop(len(history) - 1)):
             epoch = len(history)
-            good = copy_state(state())
+            good = copy_state(training.get_state())
             try:
                 record = training.run_epoch(epoch)
                 error = training.selection_error(validation, epoch, training.loss_limit)
@@ -324,7 +320,7 @@ def run_training(
                         f"{ROLLBACK_SCALE:g} times as large; use a smaller learning_rate, or check "
                         "the targets and features for outliers"
                     ) from reason
-                restore(good)
+                training.set_state(good)  # the rest is as it was: it changes after a good epoch
                 training.step_scale = ROLLBACK_SCALE
                 how = f"repeated with steps {ROLLBACK_SCALE:g} times as large"
                 progress.say(f"{name}: {reason}; epoch {how}")
@@ -418,13 +414,6 @@ def predict_rows(model: nn.Module, x: Tensor) -> Tensor:
     """
     rows = -1 if getattr(model, "outputs", None) is None else -2
     return torch.cat([model(piece) for piece in torch.split(x, PREDICT_ROWS)], dim=rows)
-
-
-def make_adamw(
-    parameters: Iterable[nn.Parameter], learning_rate: float, weight_decay: float
-) -> torch.optim.AdamW:
-    """Return the optimiser of all trainings."""
-    return torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=weight_decay, fused=True)
 
 
 def descend(loss: Tensor, optimizer: torch.optim.Optimizer) -> Tensor:

@@ -120,6 +120,13 @@ class ScreenSummary:
     ranking: RankEvidence | None = None
     """How well the model ranks rows that it was not trained on."""
 
+    def require_some(self, out: Path) -> None:
+        """Raise `DataError` if there are rows, and none could be predicted."""
+        if self.counts["rows"] and not self.counts["ok"]:
+            raise DataError(
+                f"no row could be predicted; the column 'reason' of {out}/parts says why"
+            )
+
 
 @dataclass(frozen=True)
 class _Chunk:

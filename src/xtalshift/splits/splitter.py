@@ -431,6 +431,7 @@ class HoldOut(Splitter):
 
 
 SPLITTERS: Registry[type[Splitter]] = Registry("split scheme")
+"""All schemes, by the name that ``xtalshift split --scheme`` takes."""
 
 
 def check_whole(fold: Fold, table: Rows, what: str) -> None:

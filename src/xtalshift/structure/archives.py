@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import IO, Protocol
+from typing import IO, Protocol, Self
 
 from xtalshift.errors import DataError
 from xtalshift.structure.listed_atoms import RefusedError
@@ -22,6 +22,13 @@ LARGEST_FILE = 64 * 2**20
 MOST_FILES = 1_000_000
 """Files of an archive."""
 
+_LARGEST_HEADER = 2**20
+"""Bytes of a long name or of notes in a tar archive, which are held in memory."""
+_KEPT_WHOLE = (
+    *(tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE),
+    *(tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK),
+)
+_READ = 2**20
 _USUAL_BYTES = 100 * 2**20
 _MOST_RATIO = 200  # structure files shrink to a third to a thirtieth
 _TARS = (".tar", ".tgz", ".tbz2", ".txz", ".tar.gz", ".tar.bz2", ".tar.xz")
@@ -56,6 +63,45 @@ def open_source(path: Path) -> FileSource:
     if not is_archive(path.name):
         return _One(path)
     return _Zip(path) if path.name.lower().endswith(".zip") else _Tar(path)
+
+
+def check_archive(path: Path, *, most_bytes: int, most_files: int) -> None:
+    """Refuse an archive with more than some bytes, unpacked, or files; nothing is unpacked.
+
+    Parameters
+    ----------
+    path : Path
+        An archive by its name, or an Excel file, which is a zip archive.
+    most_bytes, most_files : int
+        Largest size and number.
+
+    Raises
+    ------
+    DataError
+        If it has more, or is damaged.
+    """
+    total = count = 0
+    tar = path.name.lower().endswith(_TARS)
+    for size in _tar_sizes(path) if tar else _zip_sizes(path):
+        total, count = total + size, count + 1
+        if total > most_bytes or count > most_files:
+            raise DataError(
+                f"{path} unpacks to more than {most_bytes / 1e6:,.0f} MB or {most_files:,} files; "
+                "split it"
+            )
+
+
+def _zip_sizes(path: Path) -> Iterator[int]:
+    _check_directory(path)
+    with _intact(path), zipfile.ZipFile(path) as archive:
+        yield from (one.file_size for one in archive.infolist())
+
+
+def _tar_sizes(path: Path) -> Iterator[int]:
+    with _open_tar(path) as archive:
+        for member in archive:
+            archive.members = []  # type: ignore[attr-defined]
+            yield member.size
 
 
 def is_archive(name: str) -> bool:
@@ -97,6 +143,7 @@ class _Zip:
         self.path = path
 
     def names(self) -> list[str]:
+        _check_directory(self.path)
         with _intact(self.path), zipfile.ZipFile(self.path) as archive:
             members = archive.infolist()
             _check_size(self.path, sum(one.file_size for one in members), len(members))
@@ -121,7 +168,7 @@ class _Tar:
     def names(self) -> list[str]:
         total, count = 0, 0
         found: dict[str, None] = {}
-        with _intact(self.path), tarfile.open(self.path, "r|*") as archive:
+        with _open_tar(self.path) as archive:
             for member in archive:
                 archive.members = []  # type: ignore[attr-defined]  # it would keep the heads of all
                 total, count = total + member.size, count + 1
@@ -132,7 +179,7 @@ class _Tar:
 
     def contents(self, wanted: set[str]) -> Iterator[tuple[str, bytes | RefusedError]]:
         left = set(wanted)
-        with _intact(self.path), tarfile.open(self.path, "r|*") as archive:
+        with _open_tar(self.path) as archive:
             for member in archive:
                 archive.members = []  # type: ignore[attr-defined]
                 if member.isfile() and member.name in left:
@@ -140,6 +187,33 @@ class _Tar:
                     file = archive.extractfile(member)
                     if file is not None:
                         yield member.name, _read_bounded(file, member.name)
+
+
+class _Member(tarfile.TarInfo):
+    """A head of a tar archive; one that would fill the memory is refused."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        found = super().frombuf(buf, encoding, errors)
+        if found.type in _KEPT_WHOLE and found.size > _LARGEST_HEADER:
+            raise tarfile.ReadError(f"a name or note of {found.size:,} bytes")
+        return found
+
+
+@contextmanager
+def _open_tar(path: Path) -> Iterator[tarfile.TarFile]:
+    with _intact(path), tarfile.open(path, "r|*", tarinfo=_Member) as archive:
+        yield archive
+
+
+def _check_directory(path: Path) -> None:
+    """Refuse a zip archive whose list of files would fill the memory, before it is read."""
+    count, mark, end = 0, b"PK\1\2", b""  # each file of the list begins with the mark
+    with path.open("rb") as file:
+        while block := file.read(_READ):
+            count += (end + block).count(mark)
+            end = block[1 - len(mark) :]
+    _check_size(path, 0, count)
 
 
 def _read_path(path: Path) -> bytes | RefusedError:

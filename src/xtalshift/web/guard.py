@@ -5,33 +5,45 @@ from __future__ import annotations
 import asyncio
 import hmac
 import ipaddress
+from collections.abc import Callable
 from http import HTTPStatus
 
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from xtalshift.web.problems import RequestError, answer_of
+from xtalshift.web.problems import RequestError
+from xtalshift.web.session import has_session
 from xtalshift.web.settings import ServeConfig
 
-HEALTH = "/healthz"
-"""The only path without a token: it tells nothing but that the server runs."""
+HEALTH, LOGIN, STATIC = "/healthz", "/login", "/static/"
+"""What needs no token: that the server runs, the form for the token, and the files of the page."""
 
 _JSON = "application/json"
-_HEADERS = (
-    (b"x-content-type-options", b"nosniff"),
-    (b"x-frame-options", b"DENY"),
-    (b"referrer-policy", b"no-referrer"),
-    (b"cross-origin-resource-policy", b"same-origin"),
-    (b"cache-control", b"no-store"),
-)
+_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
+_USUAL_HEADERS = {
+    "Cache-Control": "no-store",
+    "Referrer-Policy": "no-referrer",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+}
+"""Those of answers that do not say otherwise: the page, its files and results have their own."""
 
 
 class Guard:
     """ASGI middleware around the whole application."""
 
-    def __init__(self, app: ASGIApp, config: ServeConfig) -> None:
+    def __init__(
+        self, app: ASGIApp, config: ServeConfig, answer: Callable[[Request, Exception], Response]
+    ) -> None:
         self._app = app
         self._config = config
+        self._answer = answer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Check a request, then pass it on with a body that is no longer than allowed."""
@@ -43,18 +55,21 @@ class Guard:
 
         async def send_guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message = {**message, "headers": [*message.get("headers", ()), *_HEADERS]}
+                sent = MutableHeaders(scope=message)
+                sent.update(_HEADERS)
+                for name, value in _USUAL_HEADERS.items():
+                    sent.setdefault(name, value)
             await send(message)
 
         try:
             check_host(headers, self._config)
             check_site(headers, scope["scheme"])
-            if scope["path"] != HEALTH:
+            if not (scope["path"] in {HEALTH, LOGIN} or scope["path"].startswith(STATIC)):
                 check_token(headers, self._config)
             limit = self._limit(headers)
             check_length(headers, limit)
         except RequestError as error:
-            await answer_of(error)(scope, receive, send_guarded)
+            await self._answer(Request(scope), error)(scope, receive, send_guarded)
             return
         await self._app(scope, self._limited(receive, limit), send_guarded)
 
@@ -134,7 +149,7 @@ def check_site(headers: Headers, scheme: str) -> None:
 
 
 def check_token(headers: Headers, config: ServeConfig) -> None:
-    """Refuse a request without the token of the server, if it has one.
+    """Refuse a request without the token of the server, or a session, if it has one.
 
     Raises
     ------
@@ -142,6 +157,8 @@ def check_token(headers: Headers, config: ServeConfig) -> None:
         With status 401.
     """
     if config.token is None:
+        return
+    if has_session(headers.get("cookie", ""), config.token):
         return
     given = headers.get("authorization", "")
     if not hmac.compare_digest(given.encode("latin-1"), f"Bearer {config.token}".encode()):

@@ -14,11 +14,14 @@ from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import FileResponse, Response, StreamingResponse
 
+from xtalshift.data.spreadsheet import rows_as_csv
 from xtalshift.errors import NotFoundError
-from xtalshift.jsonio import Plain
+from xtalshift.jsonio import Plain, read_json
 from xtalshift.registry import near_miss
+from xtalshift.report.shared.figure_rows import figure_rows
+from xtalshift.web.bodies import CSV
 from xtalshift.web.job_events import read_events
-from xtalshift.web.job_store import EVENTS, Job, JobStore
+from xtalshift.web.job_store import DIGEST, EVENTS, Job, JobStore
 from xtalshift.web.model_routes import problems
 from xtalshift.web.problems import RequestError
 
@@ -79,6 +82,20 @@ def result_routes(jobs: JobStore) -> APIRouter:
             # what a table says must not act in the name of this server
             headers={"Content-Security-Policy": "sandbox allow-scripts allow-downloads"},
         )
+
+    @router.get(
+        "/jobs/{id}/figures/{name}",
+        summary="The data of a figure of a run; `digest.json` among its files lists the figures",
+        responses={200: {"content": {CSV: {}}}, **problems(404)},
+        response_class=Response,
+    )
+    def figure(id: str, name: str) -> Response:  # noqa: A002
+        path = jobs.files(jobs.get(id)).get(DIGEST)
+        known = {} if path is None else {one["id"]: one for one in read_json(path)["figures"]}
+        if name not in known:
+            raise NotFoundError(f"job {id} has no figure {name[:100]!r}{near_miss(name, known)}")
+        shown_as = {"Content-Disposition": f'attachment; filename="{id}-{name}.csv"'}
+        return Response(rows_as_csv(figure_rows(known[name])), media_type=CSV, headers=shown_as)
 
     listeners = 0
 

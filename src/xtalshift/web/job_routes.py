@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+from collections.abc import Mapping
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,9 @@ from xtalshift.errors import NotFoundError, UsageError
 from xtalshift.jsonio import Plain
 from xtalshift.registry import near_miss
 from xtalshift.web.bodies import JSON, content_type, no_room, parse_settings, read_settings
-from xtalshift.web.job_kinds import KINDS, Inputs, TableRequest
+from xtalshift.web.job_kinds import KINDS
+from xtalshift.web.job_requests import MODELS, ROLES, Inputs
+from xtalshift.web.job_requests import Request as AnyRequest
 from xtalshift.web.job_results import shown
 from xtalshift.web.job_runner import JobRunner
 from xtalshift.web.job_store import Job, JobStore
@@ -29,9 +32,9 @@ from xtalshift.web.problems import RequestError
 from xtalshift.web.scratch import Disk
 from xtalshift.web.settings import ServeConfig
 from xtalshift.web.tables import TableStore, suffix_of
+from xtalshift.web.unpacked import check_unpacked
 
 _FORM = "multipart/form-data"
-_FILES = ("table", "candidates", "source")
 
 
 class JobDesk:
@@ -58,18 +61,19 @@ class JobDesk:
         sent: dict[str, UploadFile] = {}
         given = content_type(request)
         if given == _FORM:
-            async with request.form(max_files=len(_FILES), max_fields=1) as form:
+            async with request.form(max_files=len(ROLES), max_fields=1) as form:
                 asked, sent = _read_form(dict(form), what)
-                return await run_in_threadpool(self._add, kind, asked, sent)
+                return await run_in_threadpool(self.add, kind, asked, sent)
         if given != JSON:
             raise RequestError(
                 HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
                 f"Content-Type {given[:100]!r}: send {JSON}, or {_FORM} with the table",
             )
         asked = await read_settings(request, what)
-        return await run_in_threadpool(self._add, kind, asked, sent)
+        return await run_in_threadpool(self.add, kind, asked, sent)
 
-    def _add(self, kind: str, asked: TableRequest, sent: dict[str, UploadFile]) -> Job:
+    def add(self, kind: str, asked: AnyRequest, sent: Mapping[str, UploadFile]) -> Job:
+        """Take the request for a job, with its tables; errors as in `submit`."""
         name = getattr(asked, "name", "")
         if name in self._shelf.folders():
             raise RequestError(
@@ -77,24 +81,31 @@ class JobDesk:
             )
         folder = self._jobs.prepare(kind)
         try:
-            inputs = {
-                role: self._input(role, getattr(asked, role, None), sent.get(role), folder)
-                for role in _FILES
+            inputs: dict[str, Any] = {
+                role: self._inputs(role, getattr(asked, role, None), sent.get(role), folder)
+                for role in ROLES
             }
-            model = getattr(asked, "model", None)
-            found = Inputs(
-                _needed(inputs["table"]),
-                inputs["candidates"],
-                inputs["source"],
-                None if model is None else str(self._shelf.folder(model)),
-            )
+            for role in MODELS:
+                model = getattr(asked, role, None)
+                inputs[role] = None if model is None else str(self._shelf.folder(model))
+            _needed(inputs["table"])
+            found = Inputs(**inputs)
             KINDS[kind].check(asked, found)
-            plain = asked.model_dump(mode="json", exclude_defaults=True)
+            plain = asked.model_dump(mode="json", by_alias=True, exclude_defaults=True)
             task = {"kind": kind, "asked": plain, "inputs": vars(found)}
             return self._jobs.submit(folder, name, plain, task, self._config.max_jobs)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
+
+    def _inputs(self, role: str, named: Any, sent: UploadFile | None, folder: Path) -> Any:
+        """Return the name of a table in the folder of a job, or those of several."""
+        if role != "measured":
+            return self._input(role, named, sent, folder)
+        names = [None] if sent is not None else named or ()
+        found = (self._input(f"{role}{number or ''}", one, sent, folder)
+                 for number, one in enumerate(names))  # fmt: skip
+        return tuple(one for one in found if one is not None)
 
     def _input(
         self, role: str, named: str | None, sent: UploadFile | None, folder: Path
@@ -107,6 +118,7 @@ class JobDesk:
                 raise no_room()
             with path.open("wb") as file:
                 shutil.copyfileobj(sent.file, file)
+            check_unpacked(path, self._config)
             return path.name
         if named is None:
             return None
@@ -124,18 +136,17 @@ class JobDesk:
         )
 
 
-def _needed(table: str | None) -> str:
+def _needed(table: str | None) -> None:
     if table is None:
         raise UsageError(
             "which table? Give its id or the name of a data set as `table`, or send it as the part "
             "`table` of a form"
         )
-    return table
 
 
 def _read_form(
-    form: dict[str, Any], kind: type[TableRequest]
-) -> tuple[TableRequest, dict[str, UploadFile]]:
+    form: dict[str, Any], kind: type[AnyRequest]
+) -> tuple[AnyRequest, dict[str, UploadFile]]:
     """Return the request and the tables of a form.
 
     Raises
@@ -146,13 +157,13 @@ def _read_form(
     files = {name: part for name, part in form.items() if isinstance(part, UploadFile)}
     texts = {name: part for name, part in form.items() if name not in files}
     for name in (*files, *texts):
-        if name not in (_FILES if name in files else ("request",)):
+        if name not in (ROLES if name in files else ("request",)):
             raise UsageError(
                 f"part {name[:100]!r} of the form is unknown; known are the files "
-                f"{', '.join(_FILES)} and the text `request`"
+                f"{', '.join(ROLES)} and the text `request`"
             )
     asked = parse_settings(str(texts.get("request", "{}")).encode(), kind)
-    twice = [name for name in files if getattr(asked, name, None) is not None]
+    twice = [name for name in files if getattr(asked, name, None)]
     if twice:
         raise UsageError(f"{twice[0]} is named in the request and sent with it; do one of them")
     unused = [name for name in files if name not in kind.model_fields]
@@ -211,7 +222,7 @@ def _add_submission(
     what = KINDS[kind].request
     schema = what.model_json_schema()
     binary = {"type": "string", "format": "binary"}
-    parts = {name: binary for name in _FILES if name in what.model_fields}
+    parts = {name: binary for name in ROLES if name in what.model_fields}
     form = {"type": "object", "properties": {"request": {"type": "string"}, **parts}}
 
     @router.post(
@@ -244,5 +255,8 @@ _EXAMPLES: dict[str, Plain] = {
     "train": {"table": "table-0123456789ab", "target": "gap", "unit": "eV", "name": "gaps"},
     "adapt": {"model": "gaps", "table": "table-0123456789ab", "target": "gap", "name": "gaps-2"},
     "run": {"table": "ricci_seebeck", "settings": {"seed": 1}},
+    "calibrate": {"model": "gaps", "table": "table-0123456789ab", "name": "gaps-2"},
+    "suggest": {"model": "gaps", "table": "table-0123456789ab", "n": 10, "toward": "high"},
+    "screen": {"model": "gaps", "table": "table-0123456789ab", "top": 100, "in_domain": True},
 }
 """A request for each command."""

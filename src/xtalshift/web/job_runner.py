@@ -1,4 +1,7 @@
-"""Runs waiting jobs, each in a process of its own."""
+"""Runs waiting jobs, each in a process of its own.
+
+Quick ones do not wait for others: who looks at a table must not wait for a training.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 from threading import Condition, Thread
@@ -23,14 +27,24 @@ _TAIL = 1000
 class JobRunner:
     """As many threads as jobs may run; each starts a process, and waits for it."""
 
-    def __init__(self, jobs: JobStore, store: Path, config: ServeConfig) -> None:
+    def __init__(
+        self,
+        jobs: JobStore,
+        store: Path,
+        config: ServeConfig,
+        *,
+        quick: Collection[str] = (),
+    ) -> None:
+        """Begin nothing yet; jobs of the kinds `quick` have a thread for them alone, too."""
         self._jobs = jobs
         self._store = store
         self._seconds = config.max_job_hours * 3600
         self._changed = Condition()
         self._stopped = False
         self._cancelled: set[str] = set()
-        self._threads = [Thread(target=self._serve) for _ in range(config.workers)]
+        lanes: list[Collection[str] | None] = [None] * config.workers
+        lanes += [quick] if quick else []
+        self._threads = [Thread(target=self._serve, args=(lane,)) for lane in lanes]
 
     def start(self) -> None:
         """Begin with the jobs that wait."""
@@ -48,7 +62,7 @@ class JobRunner:
     def wake(self) -> None:
         """Say that a job waits."""
         with self._changed:
-            self._changed.notify()
+            self._changed.notify_all()
 
     def cancel(self, job: Job) -> None:
         """End a job that waits or runs."""
@@ -57,12 +71,12 @@ class JobRunner:
         if self._jobs.get(job.id).state == "waiting":
             self._jobs.finish(job, "cancelled", "it was cancelled before it began")
 
-    def _serve(self) -> None:
+    def _serve(self, kinds: Collection[str] | None) -> None:
         while True:
             with self._changed:
                 if self._stopped:
                     return
-                job = self._jobs.take()
+                job = self._jobs.take(kinds)
                 if job is None:
                     self._changed.wait(_POLL * 10)
                     continue

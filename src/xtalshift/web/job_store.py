@@ -13,7 +13,7 @@ import secrets
 import shutil
 import sqlite3
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, replace
 from http import HTTPStatus
 from pathlib import Path
@@ -29,10 +29,12 @@ State = Literal["waiting", "running", "done", "failed", "cancelled", "interrupte
 UNFINISHED: tuple[State, ...] = ("waiting", "running")
 
 TASK, OUTCOME, EVENTS, LOG = "task.json", "outcome.json", "events.jsonl", "log.txt"
-RESULT, MODEL = "result", "model"
+RESULT, MODEL, DIGEST = "result", "model", "digest.json"
 """Names in the folder of a job: what to do, how it ended, its progress, what it printed, the folder
-of its results, and the model among them."""
+of its results, and among these the model, and the answers of a run."""
 
+_CHECKPOINT = "checkpoint"
+"""What a screening keeps to be continued, no result."""
 _TABLE = """
 create table if not exists jobs (
     id text primary key, kind text not null, name text not null, state text not null,
@@ -162,11 +164,22 @@ class JobStore:
             raise NotFoundError(f"there is no job {id[:100]!r}; GET /api/v1/jobs lists them")
         return Job(**dict(row))
 
-    def take(self) -> Job | None:
-        """Mark the oldest waiting job as running and return it; None if none waits."""
+    def latest(self, kind: str, asked: Plain) -> Job | None:
+        """Return the newest job of a kind with exactly this request; None if there is none."""
+        same = (one for one in self.all() if one.kind == kind and json.loads(one.asked) == asked)
+        return next(same, None)
+
+    def take(self, kinds: Collection[str] | None = None) -> Job | None:
+        """Mark the oldest waiting job, by default of any kind, as running and return it.
+
+        None if none waits.
+        """
+        only = "" if kinds is None else f"and kind in ({', '.join('?' * len(kinds))})"
         with self._lock, self._database:
             row = self._database.execute(
-                "select * from jobs where state = 'waiting' order by created, id limit 1"
+                f"select * from jobs where state = 'waiting' {only} "  # noqa: S608 - only marks
+                "order by created, id limit 1",
+                tuple(kinds or ()),
             ).fetchone()
             if row is None:
                 return None
@@ -223,7 +236,9 @@ class JobStore:
         root = self.folder(job) / RESULT
         found = {}
         for place, folders, names in os.walk(root):
-            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            folders[:] = sorted(
+                name for name in folders if not name.startswith(".") and name != _CHECKPOINT
+            )
             for name in sorted(names):
                 path = Path(place) / name
                 if not name.startswith(".") and path.is_file() and not path.is_symlink():

@@ -90,14 +90,14 @@ class Turns:
             self._inside -= 1
 
 
-def model_routes(shelf: Shelf, disk: Disk, config: ServeConfig) -> APIRouter:
+def model_routes(shelf: Shelf, disk: Disk, config: ServeConfig, turns: Turns) -> APIRouter:
     """Return the routes of models."""
     router = APIRouter(tags=["models"])
-    predictor = _Predictor(shelf, disk, config)
+    predictor = _Predictor(shelf, disk, config, turns)
 
     @router.get("/models", summary="List the models", responses={200: _example(_LIST)})
     def models() -> list[Plain]:
-        return [_summary(name, folder) for name, folder in shelf.folders().items()]
+        return [summary_of(name, folder) for name, folder in shelf.folders().items()]
 
     @router.get("/models/{name}", summary="The card of a model", responses=problems(404, 409))
     def model(name: str) -> Plain:
@@ -137,11 +137,11 @@ def model_routes(shelf: Shelf, disk: Disk, config: ServeConfig) -> APIRouter:
 class _Predictor:
     """Answers requests for predictions."""
 
-    def __init__(self, shelf: Shelf, disk: Disk, config: ServeConfig) -> None:
+    def __init__(self, shelf: Shelf, disk: Disk, config: ServeConfig, turns: Turns) -> None:
         self._shelf = shelf
         self._disk = disk
         self._config = config
-        self._turns = Turns(config)
+        self._turns = turns
 
     async def formulas(self, name: str, request: Request) -> Response:
         """Answer a JSON body."""
@@ -230,7 +230,8 @@ def _head(name: str, model: AnyModel, query: PredictOptions) -> Plain:
     return {"model": name, "target": card.target_name, "unit": card.unit, "level": query.level}
 
 
-def _summary(name: str, folder: Path) -> Plain:
+def summary_of(name: str, folder: Path) -> Plain:
+    """Return what lists of models say of one, or its problem, if it cannot be read."""
     try:
         if holds_several(folder):
             cards = saved_cards(folder)

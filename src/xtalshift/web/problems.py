@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -111,19 +111,27 @@ def answer_of(error: Exception, hidden: Sequence[Path] = ()) -> Response:
     return JSONResponse(plain, plain["status"], headers, PROBLEM)
 
 
-def add_problems(app: FastAPI, hidden: Sequence[Path]) -> None:
-    """Let an application answer every error with problem details, see `problem_of`."""
+def add_problems(app: FastAPI, answer: Callable[[Request, Exception], Response]) -> None:
+    """Let an application answer every error, also one that nobody expected.
 
-    async def known(_: Request, error: Exception) -> Response:
-        return answer_of(error, hidden)
+    Parameters
+    ----------
+    app : FastAPI
+        The application.
+    answer : callable
+        Makes the answer to a request that failed, see `answer_of`.
+    """
+
+    async def known(request: Request, error: Exception) -> Response:
+        return answer(request, error)
 
     async def unexpected(request: Request, error: Exception) -> Response:
         _log.error("%s %s", request.method, request.url.path, exc_info=error)
-        return answer_of(error, hidden)
+        return answer(request, error)
 
-    async def invalid(_: Request, error: Exception) -> Response:
+    async def invalid(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
-        return answer_of(ConfigError("; ".join(map(_one_line, error.errors()))))
+        return answer(request, ConfigError("; ".join(map(_one_line, error.errors()))))
 
     for kind in (XtalshiftError, HTTPException, MemoryError):
         app.add_exception_handler(kind, known)

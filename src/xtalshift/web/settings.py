@@ -37,6 +37,10 @@ class ServeConfig(Settings):
     max_json_mb: float = Field(default=16, gt=0)
     max_body_mb: float = Field(default=512, gt=0)
     """`max_json_mb`, `max_body_mb`: size of a JSON body, and of a table, in 10^6 bytes."""
+    max_unpacked_mb: float = Field(default=2000, gt=0)
+    max_files: int = Field(default=100_000, ge=1)
+    """`max_unpacked_mb`, `max_files`: size of what is packed, in 10^6 bytes unpacked, and number of
+    files of an archive."""
     max_seconds: float = Field(default=600, gt=0)
     """Time to receive a request, and time to predict a table, in seconds."""
     max_job_hours: float = Field(default=24, gt=0)

@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+import io
+import os
 import re
 import secrets
 import shutil
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import BinaryIO
 
 from xtalshift.errors import DataError, NotFoundError
-from xtalshift.jsonio import read_json, write_json
+from xtalshift.jsonio import Plain, read_json, write_json
 from xtalshift.provenance import hash_file
+from xtalshift.web.bodies import no_room
+from xtalshift.web.scratch import Disk
+from xtalshift.web.settings import ServeConfig
+from xtalshift.web.unpacked import check_unpacked
 
-SUFFIXES = (".csv", ".tsv", ".txt", ".json", ".jsonl", ".ndjson", ".parquet", ".xlsx")
-"""Types of tables: nothing that is packed, and no folders."""
+_TEXTS = (".csv", ".tsv", ".txt", ".json", ".jsonl", ".ndjson")
+SUFFIXES = (
+    *(*_TEXTS, ".parquet", ".xlsx"),
+    *(f"{one}.gz" for one in _TEXTS),
+    *(".cif", ".cif.gz", ".extxyz", ".extxyz.gz", ".xyz", ".vasp", ".poscar", ".zip"),
+    *(".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz"),
+)
+"""Types of tables, of which text may be packed, of structure files and of archives of them."""
 
 _ID = re.compile("table-[0-9a-f]{12}")
 _NOTES = "table.json"
@@ -33,12 +46,16 @@ class StoredTable:
     """Seconds since 1970."""
     file: str
     """Name of the file in its folder."""
+    reading: Plain = field(default_factory=dict)
+    """What a person has said of it, see `xtalshift.web.table_settings.TableSettings`."""
 
 
 class TableStore:
     """Tables by their ids, each in a folder of its own."""
 
     def __init__(self, store: Path) -> None:
+        self.store = store
+        """The folder of the server."""
         self._folder = store / "tables"
         self._folder.mkdir(parents=True, exist_ok=True)
 
@@ -71,8 +88,13 @@ class TableStore:
         ]
         return sorted(found, key=lambda one: -one.created)
 
-    def path(self, id: str) -> Path:  # noqa: A002 - the word of the interface
-        """Return the file of a table.
+    def same(self, sent: Path, name: str) -> StoredTable | None:
+        """Return the table with this content and name, if there is one."""
+        sha256 = hash_file(sent)
+        return next((one for one in self.all() if (one.sha256, one.name) == (sha256, name)), None)
+
+    def get(self, id: str) -> StoredTable:  # noqa: A002 - the word of the interface
+        """Return a table.
 
         Raises
         ------
@@ -82,11 +104,64 @@ class TableStore:
         known = {one.id: one for one in self.all()} if _ID.fullmatch(id) else {}
         if id not in known:
             raise NotFoundError(f"there is no table {id[:100]!r}; GET /api/v1/tables lists them")
-        return self._folder / id / known[id].file
+        return known[id]
+
+    def path(self, id: str) -> Path:  # noqa: A002
+        """Return the file of a table; errors as in `get`."""
+        return self._folder / id / self.get(id).file
+
+    def say(self, id: str, reading: Plain) -> StoredTable:  # noqa: A002
+        """Keep what a person says of a table; errors as in `get`."""
+        found = replace(self.get(id), reading=reading)
+        write_json(self._folder / id / _NOTES, asdict(found))
+        return found
 
     def delete(self, id: str) -> None:  # noqa: A002
         """Remove a table; jobs that use it keep their copy."""
         shutil.rmtree(self.path(id).parent)
+
+
+class TableDesk:
+    """Keeps tables that come as parts of forms."""
+
+    def __init__(self, tables: TableStore, disk: Disk, config: ServeConfig) -> None:
+        self._tables = tables
+        self._disk = disk
+        self._config = config
+
+    def keep(self, sent: BinaryIO, name: str) -> StoredTable:
+        """Keep a file, unless it is kept already: the same content under the same name.
+
+        Raises
+        ------
+        DataError
+            If it is empty, or its type cannot be read.
+        RequestError
+            With status 507, if there is no room, and 413, if it is too large unpacked.
+        """
+        kept = f"sent{suffix_of(name)}"
+        sent.seek(0, os.SEEK_END)
+        size = sent.tell()
+        if not size:
+            raise DataError(f"{name[-100:]!r} is empty; choose a file with a header and rows")
+        if size > self._disk.room():
+            raise no_room()
+        sent.seek(0)
+        with self._disk.removed_on_error() as folder:
+            with (folder / kept).open("wb") as file:
+                shutil.copyfileobj(sent, file)
+            try:
+                check_unpacked(folder / kept, self._config)
+            except DataError as error:  # it has a name that its owner does not know
+                raise DataError(str(error).replace(kept, name[-100:])) from error
+            known = self._tables.same(folder / kept, name)
+            found = known or self._tables.add(folder / kept, name)
+            shutil.rmtree(folder)
+        return found
+
+    def keep_text(self, text: str, name: str) -> StoredTable:
+        """Keep a table that was pasted; errors as in `keep`."""
+        return self.keep(io.BytesIO(text.encode("utf-8", "replace")), name)
 
 
 def suffix_of(name: str) -> str:
@@ -97,7 +172,7 @@ def suffix_of(name: str) -> str:
     DataError
         If it cannot be read.
     """
-    suffix = next((one for one in SUFFIXES if name.lower().endswith(one)), None)
+    suffix = max((one for one in SUFFIXES if name.lower().endswith(one)), key=len, default=None)
     if suffix is None:
         raise DataError(
             f"{name[-100:]!r} has a type that cannot be sent; name the table with one of "

@@ -16,7 +16,8 @@ from xtalshift.errors import XtalshiftError
 from xtalshift.files import hold_folder
 from xtalshift.jsonio import Plain, read_json, write_json
 from xtalshift.web.job_events import EventLog
-from xtalshift.web.job_kinds import KINDS, Inputs
+from xtalshift.web.job_kinds import KINDS
+from xtalshift.web.job_requests import MODELS, Inputs
 from xtalshift.web.job_store import EVENTS, OUTCOME, TASK
 from xtalshift.web.problems import problem_of
 
@@ -36,7 +37,8 @@ def work(folder: Path, store: Path) -> None:
         except Exception as error:  # noqa: BLE001 - every failure is an outcome
             if not isinstance(error, XtalshiftError):
                 traceback.print_exc()
-            outcome = {"problem": problem_of(error, [store])}
+            models = [Path(task["inputs"][role]).parent for role in MODELS if task["inputs"][role]]
+            outcome = {"problem": problem_of(error, [store, *models])}
         write_json(folder / OUTCOME, outcome)
 
 

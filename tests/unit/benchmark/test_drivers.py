@@ -3,9 +3,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from xtalshift.benchmark.drivers import DriverRows, feature_families, measure_drivers
+from xtalshift.benchmark.drivers import DriverRows, measure_drivers
 from xtalshift.data.transform import TargetTransform
 from xtalshift.featurize import CompositionFeaturizer
+from xtalshift.featurize.feature_families import feature_families
 
 
 @dataclass

@@ -28,6 +28,8 @@ from xtalshift.methods import (
 from xtalshift.methods.registry import Family, override
 from xtalshift.structure import Structures
 
+pytestmark = pytest.mark.usefixtures("few_corrections")
+
 ROOT = Path(__file__).parents[3]
 SETTINGS = MethodSettings.from_dict(
     {
@@ -253,6 +255,20 @@ def loaded_by(code):
 def test_facts_load_neither_networks_nor_arrays():
     loaded = loaded_by("from xtalshift.methods import METHODS; METHODS['targeted-cal'].control")
     assert loaded & {"torch", "numpy", "sklearn", "pydantic", "pandas"} == set()
+
+
+def test_training_a_network_loads_no_compiler():
+    loaded = loaded_by(
+        "import numpy as np\n"
+        "from xtalshift.methods import MethodSettings, build_method\n"
+        "X = np.random.default_rng(0).normal(size=(40, 3))\n"
+        "quick = {'epochs': 2, 'warmup_epochs': 1}\n"
+        "settings = MethodSettings.from_dict({'erm': {'epochs': 1}, 'cal': quick})\n"
+        "for name in ('erm', 'cal', 'v-rex'):\n"
+        "    build_method(name, settings, seed=0).fit(X, X[:, 0])"
+    )
+    assert "torch" in loaded
+    assert loaded & {"torch._dynamo", "sympy"} == set()
 
 
 def test_classical_methods_load_no_networks():

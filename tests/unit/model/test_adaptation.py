@@ -19,6 +19,8 @@ from xtalshift.progress import NO_PROGRESS
 from xtalshift.splits import KFoldSplit
 from xtalshift.uncertainty.settings import IntervalConfig
 
+pytestmark = pytest.mark.usefixtures("few_corrections")
+
 SOURCE = {"epochs": 30, "batch_size": 32, "learning_rate": 1e-2}
 NETWORK = {"architecture": (24, 12), "device": "cpu"}
 QUICK = {"steps": 20, "batch_size": 8}

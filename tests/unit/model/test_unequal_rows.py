@@ -21,6 +21,8 @@ from xtalshift.model.fitting import held_out_errors
 from xtalshift.model.loss_weights import loss_weights, scaled_noise
 from xtalshift.uncertainty.settings import IntervalConfig
 
+pytestmark = pytest.mark.usefixtures("few_corrections")
+
 METALS = ("Li", "Na", "K", "Mg", "Zn", "Ga", "Fe", "Ti")
 FORMULAS = [metal + anion for metal in METALS for anion in ("O", "S", "F", "Cl", "N")]
 N = len(FORMULAS)

@@ -83,7 +83,7 @@ def models(table: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_model(fit(replace(data, materials=warm), "ridge"), folder / "warm")
     kinds = replace(data, targets=(data.targets > 5).astype(float), classes=("low", "high"))
     save_model(fit(kinds, "ridge"), folder / "kinds")
-    double = replace(data, targets=2 * data.targets, unit="meV")
+    double = replace(data, targets=2 * data.targets, unit="meV", target_name="double")
     fit_several({"gap": data, "double": double}, "ridge").save(folder / "both")
     return folder
 

@@ -96,7 +96,7 @@ def test_a_json_body_has_a_limit(models, tmp_path):
 
 def test_errors_of_the_framework_are_problems_too(client):
     for found, status in (
-        (client.get("/nothing"), 404),
+        (client.get("/api/v1/nothing"), 404),
         (client.delete("/api/v1/models"), 405),
     ):
         assert (found.status_code, found.json()["status"]) == (status, status)
@@ -104,7 +104,7 @@ def test_errors_of_the_framework_are_problems_too(client):
 
 
 def test_an_unexpected_error_tells_nothing(client, monkeypatch, caplog):
-    monkeypatch.setattr("xtalshift.web.model_routes._summary", lambda *_: 1 / 0)
+    monkeypatch.setattr("xtalshift.web.model_routes.summary_of", lambda *_: 1 / 0)
     found = client.get("/api/v1/models")
     assert found.status_code == 500
     assert found.json()["detail"] == (

@@ -14,11 +14,12 @@ import pytest
 
 from unit.web.conftest import AppClient, open_client
 from xtalshift.data import read_table
-from xtalshift.errors import UsageError
+from xtalshift.data.settings import ReadingOptions
 from xtalshift.jobs.run_settings import RunConfig
 from xtalshift.model import fit, load_model
+from xtalshift.screening.settings import ScreenSettings
 from xtalshift.web.job_events import EventLog, read_events
-from xtalshift.web.job_kinds import RESUMED, Inputs, TrainRequest, _one_target, _run_config
+from xtalshift.web.job_kinds import RESUMED
 from xtalshift.web.job_routes import _file_name
 from xtalshift.web.job_store import OUTCOME, RESULT, JobStore
 
@@ -69,7 +70,7 @@ def test_tables_are_kept_until_they_are_deleted(client, table):
     assert client.delete(f"/api/v1/tables/{id_}").status_code == 404
 
 
-@pytest.mark.parametrize("name", ["model.pkl", "table", "t.csv.gz", "x.zip", "table.cif"])
+@pytest.mark.parametrize("name", ["model.pkl", "table", "t.parquet.gz", "x.7z", "cif"])
 def test_types_that_could_be_anything_are_refused(client, name):
     found = client.post("/api/v1/tables", params={"name": name}, content=b"formula\nGaN\n")
     assert (found.status_code, "has a type that cannot be sent" in found.text) == (422, True)
@@ -199,8 +200,32 @@ def test_a_failure_has_the_words_of_the_command(client, table, tmp_path):
          422, "cannot name a folder"),
         ("train", {"table": "ricci_seebeck", "settings": {"erm.epoch": 1}}, 422,
          "did you mean 'epochs'?"),
-        ("adapt", {"table": "ricci_seebeck", "model": "both"}, 422,
-         "model 'both' has several targets, and a job adapts a model of one"),
+        ("adapt", {"table": "ricci_seebeck", "model": "both", "target": "gap"}, 422,
+         "model 'both' has several targets, whose names columns of the table must have"),
+        ("calibrate", {"table": "ricci_seebeck", "model": "both", "unit": "eV"}, 422,
+         "leave out target and unit"),
+        ("calibrate", {"table": "ricci_seebeck"}, 422,
+         """setting 'model' is missing; for example {"model": "gaps"}"""),
+        ("calibrate", {"table": "ricci_seebeck", "model": "gaps", "settings": {"steps": 1}}, 422,
+         "unknown setting 'steps', known: those of the table"),
+        ("suggest", {"table": "ricci_seebeck", "model": "gaps", "rule": "target"}, 422,
+         "--rule target needs --value X"),
+        ("suggest", {"table": "ricci_seebeck", "model": "gaps", "goal": "max"}, 422,
+         "gaps is a model of one target: leave out --goal"),
+        ("suggest", {"table": "ricci_seebeck", "model": "both"}, 422,
+         "both holds models of gap, double: say which values are good"),
+        ("suggest", {"table": "ricci_seebeck", "model": "gaps", "measured": ["x"]}, 404,
+         "measured 'x' is neither the id of a table nor a data set"),
+        ("suggest", {"table": "ricci_seebeck", "model": "gaps", "settings": {"data": 1}}, 422,
+         "'data' is a group of settings"),
+        ("screen", {"table": "ricci_seebeck", "model": "gaps", "lowest": True}, 422,
+         "--lowest need --top K"),
+        ("screen", {"table": "ricci_seebeck", "model": "gaps", "stability": "x"}, 404,
+         "there is no model 'x'"),
+        ("screen", {"table": "ricci_seebeck", "model": "gaps", "top": 3, "goal": "max,min"}, 422,
+         "leave out --goal"),
+        ("screen", {"table": "ricci_seebeck", "model": "gaps", "settings": {"chunk_row": 3}}, 422,
+         "did you mean 'chunk_rows'?"),
         ("adapt", {"table": "ricci_seebeck", "model": "gap"}, 404, "did you mean 'gaps'?"),
         ("adapt", {"table": "ricci_seebeck", "model": "gaps", "settings": {"steps": 1}}, 422,
          "method auto has no settings"),
@@ -224,12 +249,15 @@ def test_every_setting_that_may_name_a_file_is_known():
             elif "str" in str(inner) and "Literal" not in str(inner):
                 yield f"{name}{key}"
 
+    screen = {name for name in texts(ScreenSettings) if name not in ReadingOptions.model_fields}
+    assert screen == {"device"}  # and those of `top`: names of options, and of a class
     refused = {"candidates", "data.structures", "data.dataset", "split.relation_file"}
     checked = {"methods", "judge.methods", "data.features"}  # by their values
     columns = {
         *("data.formula_col", "data.structure_col", "data.target", "data.id_col", "data.unit"),
         *("data.weight_col", "data.uncertainty_col", "data.feature_cols", "split.relation_flag"),
-        "split.family", "data.encoding", "data.sheet",
+        "split.family", "data.encoding", "data.sheet", "fidelity.column", "fidelity.values",
+        "targets",
     }  # fmt: skip
     of_methods = {
         "judge.proxies",
@@ -242,18 +270,9 @@ def test_every_setting_that_may_name_a_file_is_known():
     assert set(texts(RunConfig)) - known == set()
 
 
-def test_a_job_has_one_target(table):
-    asked = TrainRequest(target="gap,temperature")
-    config = _run_config(asked, Inputs(str(table)))
-    with pytest.raises(UsageError, match="submit one for each of gap, temperature"):
-        _one_target(config)
-    one = _run_config(TrainRequest(target='"gap"'), Inputs(str(table)))
-    assert _one_target(one).data.target == "gap"
-
-
 def test_a_job_that_runs_can_be_cancelled(client, tmp_path):
     job = submit(client, "run", table="ricci_seebeck", settings={"threads": 1})
-    waiting = submit(client, "check", table="ricci_seebeck")
+    waiting = submit(client, "train", table="ricci_seebeck")  # a check would not wait
     wait_for(client, job, "running")
     assert client.delete(f"{JOBS}/{job['id']}").status_code == 409
     assert client.post(f"{JOBS}/{waiting['id']}/cancel").json()["state"] == "cancelled"
@@ -299,6 +318,12 @@ def make_job(store: Path, kind: str, state: str, outcome: dict | None = None) ->
         ("train", "running", None, "waiting", ""),
         ("check", "running", None, "interrupted", "the server ended while it ran"),
         ("adapt", "running", None, "interrupted", "submit it again"),
+        ("calibrate", "running", None, "interrupted", "`calibrate` cannot be continued"),
+        ("suggest", "running", None, "interrupted", "`suggest` cannot be continued"),
+        ("suggest", "waiting", None, "waiting", ""),
+        ("screen", "running", None, "waiting", ""),
+        ("screen", "running", {"result": {}}, "done", ""),
+        ("calibrate", "running", {"result": {}}, "done", ""),
         ("check", "running", {"result": {}}, "done", ""),
         ("run", "running", {"problem": {"detail": "no rows"}}, "failed", "no rows"),
     ],
@@ -311,6 +336,20 @@ def test_what_a_killed_server_leaves_is_settled(tmp_path, kind, state, outcome, 
     assert (job.state, reason in job.reason) == (then, True)
     assert [path.name for path in (tmp_path / "jobs").iterdir()] == [id_]
     jobs.close()
+
+
+@pytest.mark.parametrize("kind", ["screen", "suggest", "calibrate"])
+def test_what_was_cancelled_stays_so_after_a_kill(tmp_path, kind):
+    jobs = JobStore(tmp_path, resumes=RESUMED)
+    folder = jobs.prepare(kind)
+    job = jobs.submit(folder, "", {}, {}, 10)
+    assert jobs.finish(jobs.take() or job, "cancelled", "it was cancelled")
+    (folder / OUTCOME).write_text(json.dumps({"result": {}}))  # its process was just ready
+    jobs.close()  # as a kill does
+    again = JobStore(tmp_path, resumes=RESUMED)
+    assert (again.get(job.id).state, again.take()) == ("cancelled", None)
+    assert again.outcome(job) == {"result": {}}
+    again.close()
 
 
 def test_a_stopped_server_continues_its_jobs(models, table, tmp_path):

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from xtalshift.nn.losses import SMOOTH_L1, Loss
+from xtalshift.nn.optimizer import make_adamw
 from xtalshift.nn.rows import Rows, draw_batches, mean_loss
 from xtalshift.nn.settings import ERMConfig
 from xtalshift.nn.training import (
@@ -14,7 +15,6 @@ from xtalshift.nn.training import (
     Training,
     cosine_rate,
     descend,
-    make_adamw,
     update_ema,
 )
 

@@ -1,0 +1,101 @@
+"""Predictions that a reader of the page looks at: kept until many newer ones are there."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from xtalshift.errors import NotFoundError
+from xtalshift.jsonio import Plain, read_json, write_json
+
+MOST_KEPT = 200
+"""Older ones are removed."""
+PREDICTED = "predictions.parquet"
+"""Name of the table of the predictions."""
+
+_ID = re.compile("prediction-[0-9a-f]{16}")
+_NOTES = "prediction.json"
+
+
+@dataclass(frozen=True)
+class StoredPrediction:
+    """A table that a model has predicted."""
+
+    id: str
+    model: str
+    """Name of the model."""
+    source: str
+    """Name of the file that was sent, or empty for formulas that were typed."""
+    file: str
+    """Name of the input in its folder."""
+    rows: int
+    bad: int
+    """`rows`, `bad`: numbers of rows, and of those without a prediction."""
+    asked: Plain = field(default_factory=dict)
+    """The options."""
+    created: float = 0.0
+    """Seconds since 1970."""
+
+
+class PredictionStore:
+    """Predictions by their ids, each in a folder of its own."""
+
+    def __init__(self, store: Path) -> None:
+        self._folder = store / "predictions"
+        self._folder.mkdir(parents=True, exist_ok=True)
+
+    def add(
+        self, scratch: Path, work: Callable[[Path], tuple[int, int]], **said: Any
+    ) -> StoredPrediction:
+        """Keep what `work` writes into a folder.
+
+        Parameters
+        ----------
+        scratch : Path
+            A folder of this prediction alone, with its input; it is moved, complete or not at all.
+        work : callable
+            Writes `PREDICTED` into it, and returns the numbers of rows and of bad ones.
+        **said
+            Other fields of `StoredPrediction`.
+        """
+        rows, bad = work(scratch)
+        id_ = f"prediction-{secrets.token_hex(8)}"
+        found = StoredPrediction(id_, rows=rows, bad=bad, created=time.time(), **said)
+        write_json(scratch / _NOTES, asdict(found))
+        scratch.rename(self._folder / id_)
+        self._shrink()
+        return found
+
+    def get(self, id: str, model: str) -> StoredPrediction:  # noqa: A002 - as of tables and jobs
+        """Return a prediction of a model.
+
+        Raises
+        ------
+        NotFoundError
+            If there is none of this id, or not any more.
+        """
+        notes = self._folder / id / _NOTES
+        if not _ID.fullmatch(id) or not notes.is_file():
+            raise NotFoundError(
+                f"there is no prediction {id[:100]!r}; the newest {MOST_KEPT} are kept: predict "
+                "again"
+            )
+        found = StoredPrediction(**read_json(notes))
+        if found.model != model:
+            raise NotFoundError(f"prediction {id} is of the model {found.model!r}")
+        return found
+
+    def path(self, found: StoredPrediction, name: str = PREDICTED) -> Path:
+        """Return a file of a prediction: its table, or its input by the name in `found`."""
+        return self._folder / found.id / name
+
+    def _shrink(self) -> None:
+        old = sorted(self._folder.iterdir(), key=lambda one: one.stat().st_mtime)
+        for folder in old[:-MOST_KEPT]:
+            shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,60 @@
+"""Numbers in the way of the reader."""
+
+from __future__ import annotations
+
+import pytest
+
+from xtalshift.web.page.number_marks import GERMAN, US
+
+
+@pytest.mark.parametrize(
+    ("text", "german"),
+    [
+        ("0.25", "0,25"),
+        ("−0.25 eV", "−0,25 eV"),
+        ("47,737 rows", "47.737 rows"),
+        ("1,234,567.8", "1.234.567,8"),
+        ("28.8 ± 1.4", "28,8 ± 1,4"),
+        ("1.23e-05", "1,23e-05"),
+        ("3.4 %", "3,4 %"),
+        ("1, 2 and 3", "1, 2 and 3"),
+        ("90 % intervals (0.5 to 2.5).", "90 % intervals (0,5 to 2,5)."),
+        ("error 0.5.", "error 0,5."),
+        ("Fe0.5Ni0.5 and 0.5Li2O", "Fe0.5Ni0.5 and 0.5Li2O"),
+        ("0.5(Li2O)0.5(B2O3)", "0.5(Li2O)0.5(B2O3)"),
+        ("version 0.1.0", "version 0.1.0"),
+        ("row 2: '1.234'", "row 2: '1.234'"),
+        ("mp-1.5", "mp-1.5"),
+        ("gaps_1.5.csv", "gaps_1.5.csv"),
+    ],
+)
+def test_sentences_are_rewritten_and_what_they_quote_is_not(text, german):
+    assert (GERMAN.rewrite(text), US.rewrite(text)) == (german, text)
+
+
+@pytest.mark.parametrize(
+    ("languages", "cookie", "example"),
+    [
+        ("de-DE,de;q=0.9,en;q=0.8", "", "512.000.000"),
+        ("en-US,en;q=0.9,de;q=0.8", "", "512,000,000"),
+        ("de-CH", "", "512,000,000"),
+        ("", "", "512,000,000"),
+        ("en", "de", "512.000.000"),
+        ("de", "us", "512,000,000"),
+        ("de", "nonsense", "512.000.000"),
+    ],
+)
+def test_the_language_of_the_browser_decides_unless_the_reader_does(
+    client, languages, cookie, example
+):
+    headers = {"Accept-Language": languages, "Cookie": f"xtalshift-numbers={cookie}"}
+    text = client.get("/", headers=headers).text
+    mark = example[3]
+    assert f'data-thousands="{mark}"' in text
+
+
+def test_the_choice_is_kept(client):
+    found = client.post("/numbers", data={"way": "de", "next": "/login"})
+    assert (found.status_code, found.headers["location"]) == (303, "/login")
+    assert 'data-decimal=","' in client.get("/").text
+    assert client.post("/numbers", data={"way": "roman"}).status_code == 422

@@ -1,0 +1,62 @@
+"""Explanations over HTTP are those of the package."""
+
+import pytest
+
+from xtalshift.model import load_model, load_models
+
+GAPS = "/api/v1/models/gaps/explain"
+
+
+def test_the_answer_is_that_of_the_package(client, models):
+    asked = {"formulas": ["NaCl", "Xx"], "level": 0.5, "substitutions": 1}
+    answer = client.post(GAPS, json=asked)
+    assert answer.status_code == 200, answer.text
+    found = answer.json()
+    own = load_model(models / "gaps").explain(["NaCl", "Xx"], level=0.5, substitutions=1)
+    assert (found["model"], found["level"]) == ("gaps", 0.5)
+    for one, wanted in zip(found["explanations"], own, strict=True):
+        assert one["reason"] == wanted.reason
+        assert one["value"] == (None if wanted.reason else wanted.value)
+        names = [(part["name"], part["contribution"]) for part in one["elements"]]
+        assert names == [(part.name, part.contribution) for part in wanted.elements]
+    parts = found["explanations"][0]
+    total = parts["base"] + sum(part["contribution"] for part in parts["families"])
+    assert total == pytest.approx(parts["value"], abs=1e-6)
+
+
+def test_several_targets_classes_and_columns(client, models):
+    both = client.post("/api/v1/models/both/explain", json={"formulas": ["NaCl", "GaN"]}).json()
+    order = [(one["formula"], one["target"]) for one in both["explanations"]]
+    targets = [one.card.target_name for one in load_models(models / "both").models.values()]
+    assert order == [(formula, target) for formula in ("NaCl", "GaN") for target in targets]
+    kinds = client.post(
+        "/api/v1/models/kinds/explain", json={"formulas": ["NaCl"], "class": "low"}
+    ).json()["explanations"][0]
+    assert (kinds["label"], kinds["scale"]) == ("low", "log odds")
+    warm = {"formulas": ["NaCl"], "with": {"temperature": 300}, "substitutions": 0}
+    found = client.post("/api/v1/models/warm/explain", json=warm).json()["explanations"][0]
+    assert {part["kind"] for part in found["elements"]} == {"element", "proportions", "column"}
+
+
+@pytest.mark.parametrize(
+    ("path", "asked", "status", "words"),
+    [
+        (GAPS, {"formulas": ["NaCl"] * 21}, 413, "21 formulas; at most 20"),
+        (GAPS, {"formulas": []}, 422, "formulas"),
+        (GAPS, {"formulas": ["NaCl"], "substitutions": 99}, 422, "substitutions"),
+        (GAPS, {"formulas": ["NaCl"], "class": "low"}, 422, "the model predicts numbers"),
+        (GAPS, {"formulas": ["Xx"]}, 422, "no formula could be explained"),
+        (GAPS, {"formulas": ["NaCl", "Xx"], "strict": True}, 422, "unknown element"),
+        (GAPS, {"formulas": ["NaCl"], "explain": True}, 422, "explain"),
+        ("/api/v1/models/warm/explain", {"formulas": ["NaCl"]}, 422, "needs temperature"),
+        ("/api/v1/models/gap/explain", {"formulas": ["NaCl"]}, 404, "did you mean 'gaps'"),
+    ],
+)
+def test_careless_requests_are_told_what_to_do(client, path, asked, status, words):
+    answer = client.post(path, json=asked)
+    assert (answer.status_code, words in answer.text) == (status, True), answer.text
+
+
+def test_explanations_are_json_only(client):
+    answer = client.post(GAPS, json={"formulas": ["NaCl"]}, headers={"Accept": "text/csv"})
+    assert (answer.status_code, "explanations are application/json" in answer.text) == (406, True)

@@ -133,7 +133,7 @@ def test_the_page_is_in_the_order_of_the_questions(folder):
         "What to expect", "Where it goes wrong", "Predicted and measured",
         "Appendix for referees", "Glossary",
     ]  # fmt: skip
-    assert len(SECTIONS) == 10
+    assert len(SECTIONS) == 11
 
 
 def test_measured_explanations_have_their_sections(results, rewrite, folder):

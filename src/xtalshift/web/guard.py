@@ -139,8 +139,9 @@ def check_site(headers: Headers, scheme: str) -> None:
         With status 403.
     """
     site, origin = headers.get("sec-fetch-site"), headers.get("origin")
-    own = f"{scheme}://{headers.get('host', '')}"
-    if site not in {None, "same-origin", "none"} or origin not in {None, own}:
+    # before a proxy with TLS the page is an https one, which this server cannot see
+    own = {f"{one}://{headers.get('host', '')}" for one in (scheme, "https")}
+    if site not in {None, "same-origin", "none"} or origin not in {None, *own}:
         raise RequestError(
             HTTPStatus.FORBIDDEN,
             f"the request comes from a page of another site ({(origin or site or '')[:100]}); only "

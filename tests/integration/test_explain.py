@@ -84,6 +84,9 @@ def test_careless_uses_are_told_what_to_do(model, warm_model, table, tmp_path, x
         outcome = xtalshift(*arguments)
         assert outcome.code == 1, arguments
         assert words in outcome.err, arguments
+    blank = tmp_path / "blank.csv"
+    blank.write_text("formula\n")
+    assert "blank.csv has no rows" in xtalshift("explain", model, blank).err
     many = tmp_path / "many.csv"
     many.write_text("formula\n" + "NaCl\n" * 1001)
     outcome = xtalshift("explain", model, many)

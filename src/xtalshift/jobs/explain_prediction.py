@@ -71,6 +71,8 @@ def read_few(predictor: AnyPredictor, source: Path) -> Materials:
     """
     predictor = predictor.for_file(source)
     raw = next(iter(iter_raw(source, MOST_ROWS + 1, predictor.reading)))
+    if not len(raw):
+        raise DataError(f"{source} has no rows; give a table of the materials to explain")
     if len(raw) > MOST_ROWS:
         raise DataError(
             f"{source} has more than {MOST_ROWS:,} rows, and each takes about a second to explain; "

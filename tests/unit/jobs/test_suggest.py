@@ -331,7 +331,7 @@ def test_other_conditions_are_another_measurement():
                           "temperature": [300.0, 350.0, 350.0, np.nan]})  # fmt: skip
     chosen, said = ask(model, table, rule="random")
     assert chosen["temperature"].tolist() == [350.0]
-    assert "4 rows: 1 repeated, 1 unreadable, 1 in the training set, 1 candidates" in said
+    assert "4 rows: 1 repeated, 1 unreadable, 1 in the training set, 1 candidate " in said
     with pytest.raises(DataError, match="needs a column 'temperature'"):
         ask(model, FORMULAS, rule="random")
 

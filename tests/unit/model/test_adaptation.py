@@ -120,7 +120,7 @@ def test_what_formulas_cannot_do():
     with pytest.raises(ConfigError, match=r"with ridge; use method 'auto'.*'erm' or 'cal'"):
         adapt(ridge, LABELS)
     model = network()
-    with pytest.raises(DataError, match=r"none of the 1 rows .*unknown element 'Qq'"):
+    with pytest.raises(DataError, match=r"the only row .*unknown element 'Qq'"):
         adapt(model, Dataset.of(["Qq"], [1]))
     with pytest.raises(DataError, match="needs 0 extra feature columns"):
         adapt(model, Dataset.of(TARGETS, LABELS.y, extra=np.ones((len(TARGETS), 1))))

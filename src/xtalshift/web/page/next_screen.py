@@ -183,7 +183,7 @@ class NextScreen:
 
     def _free_name(self, name: str) -> str:
         stem, _, end = name.rpartition("-")
-        stem, number = (stem, int(end)) if stem and end.isdecimal() else (name, 1)
+        stem, number = (stem, int(end)) if stem and end.isdecimal() and len(end) < 3 else (name, 1)  # noqa: PLR2004 - not gaps-1000
         known = self.model.shelf.folders()
         while f"{stem}-{number + 1}" in known:
             number += 1

@@ -38,6 +38,7 @@ from xtalshift.web.page.screens import go_to
 from xtalshift.web.tables import TableDesk, TableStore
 
 _MOST_TYPED = 200
+_COUNTED = 2
 _TYPED = "measured for "
 """Begins the name of a table of values that were typed."""
 _BEFORE, _AFTER, _CONSTANT = "#adb5bd", "#0072b2", "#d9dee3"
@@ -183,7 +184,8 @@ class NextScreen:
 
     def _free_name(self, name: str) -> str:
         stem, _, end = name.rpartition("-")
-        stem, number = (stem, int(end)) if stem and end.isdecimal() else (name, 1)
+        counted = bool(stem) and end.isdecimal() and len(end) <= _COUNTED  # gaps-2, not gaps-1000
+        stem, number = (stem, int(end)) if counted else (name, 1)
         known = self.model.shelf.folders()
         while f"{stem}-{number + 1}" in known:
             number += 1

@@ -17,9 +17,9 @@ from xtalshift.web.job_store import DIGEST, Job, JobStore
 from xtalshift.web.models import AnyModel
 
 _KINDS = {
-    "random": "like the training data",
-    "covariate": "of sparse chemistry",
-    "loco": "of a cluster that was kept out",
+    "random": "materials like the training data",
+    "covariate": "materials of sparse chemistry",
+    "loco": "materials of a cluster that was kept out",
 }
 
 
@@ -66,12 +66,12 @@ def errors_of(folder: Path, job: Job | None, jobs: JobStore, unit: str) -> list[
     found = result.get("found")
     if found:
         return [
-            KindError("of the labels, each held out in turn", "id", found["after"],
+            KindError("materials of the labels, each held out in turn", "id", found["after"],
                       found["constant"], unit, None, found["n"])
         ]  # fmt: skip
     if result.get("val_mae") is not None:
         return [
-            KindError("like the training data", "id", result["val_mae"],
+            KindError("materials like the training data", "id", result["val_mae"],
                       result.get("val_mae_dummy"), unit, None, result.get("n_validation"))
         ]  # fmt: skip
     return []

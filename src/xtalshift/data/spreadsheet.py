@@ -53,8 +53,9 @@ def rows_as_csv(rows: Sequence[Mapping[str, object]]) -> str:
     pandas takes half a second to load.
     """
     text = io.StringIO()
-    writer = csv.DictWriter(text, rows[0], lineterminator="\n")
-    writer.writeheader()
+    names = list(rows[0]) if rows else []
+    writer = csv.DictWriter(text, names, lineterminator="\n")
+    writer.writerow({name: mark(name) for name in names})
     for row in rows:
         shown = {name: "" if cell != cell else cell for name, cell in row.items()}  # noqa: PLR0124 - NaN
         writer.writerow({k: mark(v) if isinstance(v, str) else v for k, v in shown.items()})

@@ -20,7 +20,10 @@ from xtalshift.web.settings import ServeConfig
 HEALTH, LOGIN, STATIC = "/healthz", "/login", "/static/"
 """What needs no token: that the server runs, the form for the token, and the files of the page."""
 
-_JSON = "application/json"
+_JSON, _FIELDS = "application/json", "application/x-www-form-urlencoded"
+_API = "/api/"
+_OPEN_BYTES = 65_536
+"""Size of a body that anyone may send: the form for the token."""
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -64,20 +67,22 @@ class Guard:
         try:
             check_host(headers, self._config)
             check_site(headers, scope["scheme"])
-            if not (scope["path"] in {HEALTH, LOGIN} or scope["path"].startswith(STATIC)):
+            path: str = scope["path"]
+            is_open = path in {HEALTH, LOGIN} or path.startswith(STATIC)
+            if not is_open:
                 check_token(headers, self._config)
-            limit = self._limit(headers)
+            limit = _OPEN_BYTES if is_open else self._limit(path, headers)
             check_length(headers, limit)
         except RequestError as error:
             await self._answer(Request(scope), error)(scope, receive, send_guarded)
             return
         await self._app(scope, self._limited(receive, limit), send_guarded)
 
-    def _limit(self, headers: Headers) -> int:
-        """Return the number of bytes that a body may have."""
+    def _limit(self, path: str, headers: Headers) -> int:
+        """Return the number of bytes that a body may have: fewer if memory holds it whole."""
         kind = headers.get("content-type", _JSON).partition(";")[0].strip().lower()
-        mb = self._config.max_json_mb if kind == _JSON else self._config.max_body_mb
-        return int(mb * 1e6)
+        held = kind == _JSON or (kind == _FIELDS and not path.startswith(_API))
+        return int((self._config.max_json_mb if held else self._config.max_body_mb) * 1e6)
 
     def _limited(self, receive: Receive, limit: int) -> Receive:
         loop = asyncio.get_running_loop()

@@ -147,7 +147,7 @@ def _one_line(found: Any) -> str:
 def _without(text: str, folders: Sequence[Path]) -> str:
     """Return a text without the paths of folders, and of temporary folders and jobs in them."""
     for folder in folders:
-        inner = rf"{re.escape(str(folder))}(/(scratch|jobs|tables)/[0-9a-z-]+)?/"
+        inner = rf"{re.escape(str(folder))}(/(scratch|jobs|tables|predictions)/[0-9a-z-]+)?/"
         text = re.sub(inner, "", text)
     return text
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from xtalshift.data import iter_raw, read_frame
 from xtalshift.data.formula_texts import iter_formulas
 from xtalshift.data.settings import BY_DEFAULT
-from xtalshift.data.spreadsheet import SAFE, mark, unmark
+from xtalshift.data.spreadsheet import SAFE, mark, rows_as_csv, unmark
 from xtalshift.data.writers import write_frame
 
 
@@ -65,3 +65,8 @@ def test_a_table_comes_back_as_it_was(tmp_path, safe):
     assert next(iter_formulas(path, 100, BY_DEFAULT)).texts == frame["formula"].tolist()
     write_frame(frame, tmp_path / "t.parquet")
     assert pd.read_parquet(tmp_path / "t.parquet")["=name"].tolist() == NOTES
+
+
+def test_the_header_of_rows_is_marked_and_no_rows_are_no_error():
+    assert rows_as_csv([{"=a": "=b"}]) == "'=a\n'=b\n"
+    assert rows_as_csv([]) == "\n"

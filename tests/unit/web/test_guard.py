@@ -95,6 +95,15 @@ def test_a_json_body_has_a_limit(models, tmp_path):
         assert (found.status_code, found.json()["title"]) == (413, "RequestError")
 
 
+def test_a_form_that_memory_holds_has_a_limit(models, tmp_path):
+    with open_client(models, tmp_path, max_json_mb=0.001, token=TOKEN) as client:
+        large = {"token": "x" * 70_000, "way": "us"}
+        assert client.post("/login", data={"token": "x" * 2000}).status_code == 401
+        assert client.post("/login", data=large).status_code == 413  # without a token
+        own = {"Authorization": f"Bearer {TOKEN}"}
+        assert client.post("/numbers", data=large, headers=own).status_code == 413
+
+
 def test_errors_of_the_framework_are_problems_too(client):
     for found, status in (
         (client.get("/api/v1/nothing"), 404),

@@ -76,11 +76,12 @@ def _shifted(trace: Plain, axis: str) -> list[Any]:
 
 
 def _bounds(trace: Plain) -> dict[str, list[float | None]]:
-    error = trace.get("error_y") or {}
+    axis = "x" if trace.get("error_x") else "y"
+    error = trace.get(f"error_{axis}") or {}
     up, down = error.get("array"), error.get("arrayminus")
     if not up or not down:
         return {}
-    values = trace["y"]
+    values = trace[axis]
     return {
         # a bar of no length stands for an end that is not finite
         "lower": [value - less if less else None for value, less in zip(values, down, strict=True)],

@@ -72,7 +72,7 @@ class NextScreen:
             "extra": columns_needed(model),
             "suggestion": suggestion,
             "rows": _suggested(
-                suggestion, targets, model, self._measured(adaptation, marks_of(request))
+                suggestion, targets, model, self._measured(adaptation, targets, marks_of(request))
             ),
             "adaptation": adaptation,
             "changes": _changes(adaptation, targets),
@@ -161,19 +161,22 @@ class NextScreen:
             raise NotFoundError(f"job {str(id_)[:100]} is no {kind} of the model {model!r}")
         return found
 
-    def _measured(self, job: Plain | None, marks: NumberMarks) -> dict[tuple[str, str], str]:
+    def _measured(
+        self, job: Plain | None, targets: Sequence[Target], marks: NumberMarks
+    ) -> dict[tuple[str, str], str]:
         """Return the values that were typed for an adaptation, by formula and target."""
         table = "" if job is None else str(job["asked"].get("table", ""))
         known = {one.id: one for one in self.tables.all()}
         if table not in known or not known[table].name.startswith(_TYPED):
             return {}
         with self.tables.path(table).open(encoding="utf-8", newline="") as file:
-            return {
-                (row["formula"], name): text.replace(".", marks.decimal)
-                for row in csv.DictReader(file)
-                for name, text in row.items()
-                if name != "formula" and text
-            }
+            found = {}
+            for row in csv.DictReader(file):
+                for one in targets:
+                    text = row.get(one.name) or ""
+                    shown = text if one.classes else text.replace(".", marks.decimal)
+                    found[str(row.get("formula")), one.name] = shown
+        return found
 
     def _known(self, job: Job | None) -> str:
         """Return the table that a model was made from, if the server still has it."""
@@ -274,16 +277,15 @@ def _value(text: str, target: Target, row: int, formula: str, marks: NumberMarks
     text = text.strip()
     if target.classes or not text:
         return text
-    plain = text.replace(marks.thousands, "").replace(marks.decimal, ".").replace("−", "-")  # noqa: RUF001
-    try:
-        number = float(plain)
-    except ValueError:
-        number = math.nan
-    if not math.isfinite(number):
-        error = DataError(
-            f"the value of {formula[:60]} is {text[:60]!r}, no number; write it as "
-            f"{marks.example}, without its unit"
+    number, doubtful = marks.read(text)
+    if doubtful or not math.isfinite(number):
+        why = (
+            f"in which {marks.thousands!r} parts thousands; write {marks.decimal!r} before decimals, "
+            "and nothing between thousands"
+            if doubtful
+            else f"no number; write it as {marks.example}, without its unit"
         )
+        error = DataError(f"the value of {formula[:60]} is {text[:60]!r}, {why}")
         error.row, error.value = row, text[:60]
         raise error
     return repr(number)

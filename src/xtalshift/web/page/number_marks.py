@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 
 from starlette.requests import Request
 
 COOKIE = "xtalshift-numbers"
+_THOUSAND = 3
+"""Digits between marks of thousands."""
 _COMMA = frozenset(
     ("bg", "ca", "cs", "da", "de", "el", "es", "et", "fi", "fr", "hr", "hu", "id", "is", "it", "lt",
      "lv", "nb", "nl", "nn", "no", "pl", "pt", "ro", "ru", "sk", "sl", "sr", "sv", "tr", "uk", "vi")
@@ -44,6 +47,27 @@ class NumberMarks:
         if self.decimal == ".":
             return text
         return _NUMBER.sub(self._rewrite_one, text)
+
+    def read(self, text: str) -> tuple[float, bool]:
+        """Return a number that a reader has written, NaN if it is none, and whether it is doubtful.
+
+        Doubtful are marks of thousands that stand where a decimal mark could: many write numbers of
+        science with a point whatever the language of their browser.
+
+        Examples
+        --------
+        >>> GERMAN.read("1.234,5"), GERMAN.read("1.234"), GERMAN.read("3.4")
+        ((1234.5, False), (1234.0, True), (34.0, True))
+        """
+        whole, _, rest = text.partition(self.decimal)
+        first, *groups = whole.split(self.thousands)
+        plain = f"{first}{''.join(groups)}.{rest}" if rest else first + "".join(groups)
+        try:
+            number = float(plain.replace("\u2212", "-"))
+        except ValueError:
+            return math.nan, False
+        threes = all(len(one) == _THOUSAND and one.isdecimal() for one in groups)
+        return number, bool(groups) and (not threes or (len(groups) == 1 and not rest))
 
     def _rewrite_one(self, found: re.Match[str]) -> str:
         sign, digits, rest, power = (text or "" for text in found.groups())

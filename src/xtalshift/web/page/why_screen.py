@@ -20,6 +20,7 @@ from xtalshift.web.explaining import ExplainRequest, explain_formulas
 from xtalshift.web.model_routes import Turns
 from xtalshift.web.models import AnyModel, Shelf
 from xtalshift.web.page.screens import Screens
+from xtalshift.web.predicting import PredictOptions
 
 _SHOWN = 6
 """Families and features that are shown; the others are summed."""
@@ -98,6 +99,7 @@ def why_routes(screens: Screens, shelf: Shelf, turns: Turns) -> APIRouter:
 
         def work() -> Response:
             model = shelf.load(name)
+            level = PredictOptions.from_dict({"level": query.get("level") or LEVEL}).level
             found = _explained(model, query, given)
             part = request.headers.get("HX-Request") == "true"
             return screens.show(
@@ -110,7 +112,7 @@ def why_routes(screens: Screens, shelf: Shelf, turns: Turns) -> APIRouter:
                 given=given,
                 classes=_classes(model),
                 chosen=query.get("class", ""),
-                level=float(query.get("level") or LEVEL),
+                level=level,
                 others=urlencode({f"{_WITH}{key}": value for key, value in given.items()}),
                 exp=math.exp,
                 places={"Predict": f"/models/{quote(name, '')}"},

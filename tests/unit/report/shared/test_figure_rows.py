@@ -25,6 +25,8 @@ def test_intervals_have_their_ends_and_none_where_they_have_no_end():
     error = {"array": [0.5, 0.0], "arrayminus": [0.25, 1.0]}
     found = rows({"x": [1, 2], "y": [3.0, 4.0], "error_y": error})
     assert [(one["lower"], one["upper"]) for one in found] == [(2.75, 3.5), (3.0, None)]
+    (along,) = rows({"x": [3.0], "y": ["GaN"], "error_x": {"array": [0.5], "arrayminus": [1.0]}})
+    assert along == {"x": 3.0, "y": "GaN", "lower": 2.0, "upper": 3.5}
 
 
 def test_bars_count_from_what_they_begin_at():

@@ -79,6 +79,12 @@ def test_suggestions_values_and_the_fall_of_the_error(served, monkeypatch):
     assert wrong.status_code == 422
     assert "no number; write it as 1.234,5" in words(wrong)
     assert 'value="1,5"' in wrong.text  # nothing that was typed is lost
+    pointed = client.post(
+        "/models/gaps/measured",
+        data={**typed, "value-2-0": "3.4"},
+        headers={"Accept-Language": "de"},
+    )
+    assert "in which '.' parts thousands; write ',' before" in words(pointed).replace("&#39;", "'")
     adapted = client.post(
         "/models/gaps/measured",
         data={**typed, "suggest": id_, "name": "better"},

@@ -58,3 +58,18 @@ def test_the_choice_is_kept(client):
     assert (found.status_code, found.headers["location"]) == (303, "/login")
     assert 'data-decimal=","' in client.get("/").text
     assert client.post("/numbers", data={"way": "roman"}).status_code == 422
+
+
+@pytest.mark.parametrize(
+    ("text", "number", "doubtful"),
+    [
+        ("1.5", 1.5, False),
+        ("−2e-3", -0.002, False),
+        ("1,234.5", 1234.5, False),
+        ("1,234,567", 1234567.0, False),
+        ("3,4", 34.0, True),  # a decimal comma, not 34
+        ("1,234", 1234.0, True),
+    ],
+)
+def test_a_mark_that_could_be_the_other_one_is_doubtful(text, number, doubtful):
+    assert US.read(text) == (number, doubtful)

@@ -69,6 +69,7 @@ def test_columns_classes_and_several_targets(client):
         ("/models/gaps/why?formula=Xx", 422, "unknown element"),
         ("/models/gaps/why?formula=NaCl&class=low", 422, "the model predicts numbers"),
         ("/models/gaps/why?formula=NaCl&level=high", 422, "level"),
+        ("/models/gaps/why?level=high", 422, "level"),
         (f"/models/gaps/why?formula={EVIL}", 422, "no formula could be explained"),
     ],
 )

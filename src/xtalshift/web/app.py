@@ -99,7 +99,7 @@ def create_app(models: Path | None, store: Path, config: ServeConfig) -> FastAPI
         app.include_router(routes, prefix=API)
 
     app.include_router(files.routes())
-    predictions = PredictionStore(store)
+    predictions = PredictionStore(store, config.max_disk_mb)
     model_screen = ModelScreen(screens, shelf, jobs, predictions, disk, config)
     table_desk, checks = TableDesk(tables, disk, config), TableChecks(desk, jobs, runner)
     for screen in (

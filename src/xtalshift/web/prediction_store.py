@@ -7,6 +7,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from xtalshift.jsonio import Plain, read_json, write_json
 
 MOST_KEPT = 200
 """Older ones are removed."""
+_SHARE = 0.25
+"""Share of the store that predictions may take: nobody can delete one."""
 PREDICTED = "predictions.parquet"
 """Name of the table of the predictions."""
 
@@ -46,7 +49,9 @@ class StoredPrediction:
 class PredictionStore:
     """Predictions by their ids, each in a folder of its own."""
 
-    def __init__(self, store: Path) -> None:
+    def __init__(self, store: Path, most_mb: float) -> None:
+        """Keep predictions in a store of so many 10^6 bytes."""
+        self._most_bytes = most_mb * 1e6 * _SHARE
         self._folder = store / "predictions"
         self._folder.mkdir(parents=True, exist_ok=True)
 
@@ -96,6 +101,10 @@ class PredictionStore:
         return self._folder / found.id / name
 
     def _shrink(self) -> None:
-        old = sorted(self._folder.iterdir(), key=lambda one: one.stat().st_mtime)
-        for folder in old[:-MOST_KEPT]:
-            shutil.rmtree(folder, ignore_errors=True)
+        with suppress(FileNotFoundError):  # another request removes the same ones
+            kept = sorted(self._folder.iterdir(), key=lambda one: -one.stat().st_mtime)
+            taken = 0
+            for number, folder in enumerate(kept):
+                taken += sum(file.stat().st_size for file in folder.iterdir())
+                if number and (number >= MOST_KEPT or taken > self._most_bytes):
+                    shutil.rmtree(folder, ignore_errors=True)

@@ -280,8 +280,8 @@ def _value(text: str, target: Target, row: int, formula: str, marks: NumberMarks
     number, doubtful = marks.read(text)
     if doubtful or not math.isfinite(number):
         why = (
-            f"in which {marks.thousands!r} parts thousands; write {marks.decimal!r} before decimals, "
-            "and nothing between thousands"
+            f"in which {marks.thousands!r} parts thousands; write {marks.decimal!r} before "
+            "decimals, and nothing between thousands"
             if doubtful
             else f"no number; write it as {marks.example}, without its unit"
         )

@@ -184,7 +184,7 @@ def test_what_cannot_be_predicted_is_said_beside_the_form(served, formulas, file
 
 def test_old_predictions_make_room(tmp_path, monkeypatch):
     monkeypatch.setattr("xtalshift.web.prediction_store.MOST_KEPT", 2)
-    store, kept = PredictionStore(tmp_path), []
+    store, kept = PredictionStore(tmp_path, most_mb=0.004), []
     for number in range(3):
         scratch = tmp_path / str(number)
         scratch.mkdir()
@@ -192,6 +192,10 @@ def test_old_predictions_make_room(tmp_path, monkeypatch):
         kept.append(store.add(scratch, lambda _: (1, 0), **said))
     assert len(list((tmp_path / "predictions").iterdir())) == 2
     assert store.get(kept[-1].id, "m").rows == 1
+    scratch.mkdir()
+    (scratch / "large").write_bytes(b"x" * 1000)  # with its notes more than a quarter of the store
+    last = store.add(scratch, lambda _: (2, 0), **said)
+    assert [one.name for one in (tmp_path / "predictions").iterdir()] == [last.id]
 
 
 def test_numbers_are_written_in_the_way_of_the_reader(served):

@@ -17,6 +17,7 @@ from math import factorial
 import numpy as np
 from numpy.typing import NDArray
 
+from xtalshift.errors import ConfigError
 from xtalshift.estimators.bit_trees import goes_right
 from xtalshift.estimators.lightgbm_text import TreeTable
 
@@ -27,8 +28,8 @@ _AT_ONCE = 20_000
 """Pairs of a tree and a baseline that walk down together: bounds the memory."""
 _WIDTH = 8
 """Settled features that there is room for at first."""
-_MOST = 170
-"""Largest number whose factorial is a float; a way that settles more features is refused."""
+_MOST = 84
+"""Most features that a way may settle, so that all factorials are floats."""
 
 
 def tree_shares(trees: TreeTable, x: FloatArray, baselines: FloatArray) -> FloatArray:
@@ -47,6 +48,11 @@ def tree_shares(trees: TreeTable, x: FloatArray, baselines: FloatArray) -> Float
     -------
     ndarray of float64, shape (m, d)
         Sums to the difference of the two sums of trees, for each baseline.
+
+    Raises
+    ------
+    ConfigError
+        If a way down a tree settles more features than can be shared.
     """
     m = len(baselines)
     found = np.zeros(baselines.shape)
@@ -98,6 +104,11 @@ class _Walk:
             apart = np.flatnonzero((own != other) & ~by_row & ~by_base)
             next_place = self._children[goes.astype(np.int64), place]
             if len(apart):
+                if count[apart].max() >= _MOST:
+                    raise ConfigError(
+                        f"a tree asks for more than {_MOST} features that differ, one after the "
+                        "other, which is too many to share a prediction among them"
+                    )
                 if count[apart].max() >= settled.shape[1]:
                     room = np.zeros_like(settled)
                     settled = np.hstack([settled, room])
@@ -129,12 +140,11 @@ class _Walk:
 
 
 def _chances() -> FloatArray:
-    """Return p! q! / (p + q + 1)! for p and q below `_MOST` / 2."""
-    half = _MOST // 2
+    """Return p! q! / (p + q + 1)! for p and q up to `_MOST`."""
+    numbers = range(_MOST + 1)
     return np.array(
-        [[factorial(p) * factorial(q) / factorial(p + q + 1) for q in range(half)]
-         for p in range(half)]
-    )  # fmt: skip
+        [[factorial(p) * factorial(q) / factorial(p + q + 1) for q in numbers] for p in numbers]
+    )
 
 
 _CHANCE = _chances()

@@ -20,6 +20,7 @@ from xtalshift.estimators import (
 from xtalshift.estimators.line_shares import line_shares
 from xtalshift.estimators.shapley import MOST_PLAYERS, chain, coalitions, exact_shapley, follow
 from xtalshift.estimators.stack import Member
+from xtalshift.estimators.tree_shares import tree_shares
 
 CANNOT = {"neighbors", "nearest", "gp", "bilinear", "weighted", "target-only", "joint",
           "residual-gp", "class-neighbors"}  # fmt: skip
@@ -93,6 +94,14 @@ def test_trees_have_the_shapley_values_of_all_orders(kind):
 
 
 @pytest.mark.long
+def test_a_tree_that_is_too_deep_to_share_is_refused(monkeypatch):
+    X, y = data(60)
+    trees = ForestRegressor(n_estimators=1, random_state=0).fit(X, y).trees_.trees
+    monkeypatch.setattr("xtalshift.estimators.tree_shares._MOST", 1)
+    with pytest.raises(ConfigError, match="more than 1 features that differ"):
+        tree_shares(trees, X[0], X[1:20])
+
+
 def test_trees_agree_with_the_package_that_has_them_too():
     shap = pytest.importorskip("shap")
     X, y = data(120)

@@ -36,7 +36,8 @@ class ServeConfig(Settings):
     """Rows of a table."""
     max_json_mb: float = Field(default=16, gt=0)
     max_body_mb: float = Field(default=512, gt=0)
-    """`max_json_mb`, `max_body_mb`: size of a JSON body, and of a table, in 10^6 bytes."""
+    """`max_json_mb`, `max_body_mb`: size of a JSON body or of the fields of a form, and of a table,
+    in 10^6 bytes."""
     max_unpacked_mb: float = Field(default=2000, gt=0)
     max_files: int = Field(default=100_000, ge=1)
     """`max_unpacked_mb`, `max_files`: size of what is packed, in 10^6 bytes unpacked, and number of

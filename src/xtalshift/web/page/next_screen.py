@@ -274,9 +274,8 @@ def _value(text: str, target: Target, row: int, formula: str, marks: NumberMarks
     text = text.strip()
     if target.classes or not text:
         return text
-    plain = text.replace(marks.thousands, "").replace(marks.decimal, ".").replace("−", "-")  # noqa: RUF001
     try:
-        number = float(plain)
+        number = marks.read(text)
     except ValueError:
         number = math.nan
     if not math.isfinite(number):

@@ -45,6 +45,27 @@ class NumberMarks:
             return text
         return _NUMBER.sub(self._rewrite_one, text)
 
+    def read(self, text: str) -> float:
+        """Return the number that a reader typed with these marks.
+
+        Raises
+        ------
+        ValueError
+            If it is none, also where the mark of thousands does not group three digits: 3,4 of
+            somebody who writes a decimal comma must not become 34.
+
+        Examples
+        --------
+        >>> US.read("1,234.5"), GERMAN.read("1.234,5"), GERMAN.read("-3,4")
+        (1234.5, 1234.5, -3.4)
+        """
+        whole, _, rest = text.strip().replace("\u2212", "-").partition(self.decimal)
+        if self.thousands in whole:
+            if not re.fullmatch(rf"[-+]?\d{{1,3}}(?:{re.escape(self.thousands)}\d{{3}})+", whole):
+                raise ValueError(text)
+            whole = whole.replace(self.thousands, "")
+        return float(f"{whole}.{rest}" if rest else whole)
+
     def _rewrite_one(self, found: re.Match[str]) -> str:
         sign, digits, rest, power = (text or "" for text in found.groups())
         return (

@@ -79,6 +79,10 @@ def test_suggestions_values_and_the_fall_of_the_error(served, monkeypatch):
     assert wrong.status_code == 422
     assert "no number; write it as 1.234,5" in words(wrong)
     assert 'value="1,5"' in wrong.text  # nothing that was typed is lost
+    # a decimal comma where numbers are written 1,234.5, which is no 15
+    comma = client.post("/models/gaps/measured", data={**typed, "suggest": id_})
+    assert comma.status_code == 422
+    assert "no number; write it as 1,234.5" in words(comma)
     adapted = client.post(
         "/models/gaps/measured",
         data={**typed, "suggest": id_, "name": "better"},

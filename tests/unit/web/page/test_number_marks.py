@@ -33,6 +33,28 @@ def test_sentences_are_rewritten_and_what_they_quote_is_not(text, german):
 
 
 @pytest.mark.parametrize(
+    ("text", "us", "german"),
+    [
+        ("3.4", 3.4, None),
+        ("3,4", None, 3.4),
+        (" −1,234.5 ", -1234.5, None),
+        ("1.234,5", None, 1234.5),
+        ("1234,567", None, 1234.567),
+        ("1,2345", None, 1.2345),
+        ("1.5e-3", 0.0015, None),
+        ("x", None, None),
+    ],
+)
+def test_a_typed_number_is_read_by_its_marks_or_refused(text, us, german):
+    for marks, number in ((US, us), (GERMAN, german)):
+        if number is None:
+            with pytest.raises(ValueError):
+                marks.read(text)
+        else:
+            assert marks.read(text) == number
+
+
+@pytest.mark.parametrize(
     ("languages", "cookie", "example"),
     [
         ("de-DE,de;q=0.9,en;q=0.8", "", "512.000.000"),

@@ -17,6 +17,7 @@ from xtalshift.data.numbers import NumberColumn, cause_of
 FloatArray: TypeAlias = npt.NDArray[np.float64]
 BoolArray: TypeAlias = npt.NDArray[np.bool_]
 IntArray: TypeAlias = npt.NDArray[np.intp]
+ObjectArray: TypeAlias = npt.NDArray[np.object_]
 
 REMEDIES = {
     "missing": "Fill the cells, or leave the rows for prediction",
@@ -121,18 +122,27 @@ def number_findings(
         then as `value_findings`.
     """
     texts = list(cells)
-    found = []
-    for words in (column.problems, column.notes):
-        by_cause: dict[str, list[int]] = {}
-        for row in np.flatnonzero(words != "").tolist():
-            by_cause.setdefault(cause_of(words[row]), []).append(row)
-        for cause in sorted(by_cause, key=lambda cause: -len(by_cause[cause])):
-            rows = by_cause[cause]
-            reason = words[rows[0]]
-            found.append(_finding(f"{name}: {cause}", rows, texts, reason, REMEDIES[cause]))
+    found = [*_by_cause(column.problems, texts, name), *_by_cause(column.notes, texts, name)]
     leaves = column.problems != ""
     found += value_findings(column.values, column.lower, column.upper, leaves, name, texts)
     return tuple(found)
+
+
+def remark_findings(
+    column: NumberColumn, cells: Sequence[object] | pd.Series, name: str
+) -> tuple[Finding, ...]:
+    """Return what was left out in reading numbers: of `number_findings` those on notes."""
+    return tuple(_by_cause(column.notes, list(cells), name))
+
+
+def _by_cause(words: ObjectArray, texts: Sequence[object], name: str) -> list[Finding]:
+    by_cause: dict[str, list[int]] = {}
+    for row in np.flatnonzero(words != "").tolist():
+        by_cause.setdefault(cause_of(words[row]), []).append(row)
+    return [
+        _finding(f"{name}: {cause}", rows, texts, words[rows[0]], REMEDIES[cause])
+        for cause, rows in sorted(by_cause.items(), key=lambda item: -len(item[1]))
+    ]
 
 
 def value_findings(

@@ -18,7 +18,7 @@ from xtalshift.data.dataset import Dataset
 from xtalshift.data.files import check_new_columns
 from xtalshift.data.frames import RawTable
 from xtalshift.data.intake import Finding, advise_on_range, advise_on_zeros
-from xtalshift.data.number_findings import number_findings
+from xtalshift.data.number_findings import number_findings, remark_findings
 from xtalshift.data.number_texts import POINT
 from xtalshift.data.numbers import NumberColumn, cause_of, plain_numbers, read_numbers
 from xtalshift.data.readers import read_file
@@ -44,7 +44,7 @@ class Checked:
     raw: RawTable
     inspection: Inspection
     numbers: tuple[Finding, ...]
-    """What is odd about the other columns of numbers."""
+    """What is odd about the other columns of numbers, and what was left out in reading targets."""
     crystals: tuple[Finding, ...] = ()
     """Rows that describe one crystal."""
     feature_cols: tuple[str, ...] = ()
@@ -100,6 +100,7 @@ def check_table(data: DataConfig, progress: Progress = NO_PROGRESS) -> Checked:
         if name in numeric or _is_text_of_numbers(table.columns[name], column)
         for finding in number_findings(column, table.columns[name], name)
     ]
+    numbers += _target_remarks(table, raw)
     if data.bounds == "use":
         table = use_bounds(table)
     inspection = inspect_table(table, data.feature_cols)
@@ -165,6 +166,15 @@ def fix_table(checked: Checked) -> pd.DataFrame:
         for (kind, _, reason), before in zip(faults, earlier["problem"], strict=True)
     ]
     return frame
+
+
+def _target_remarks(table: Dataset, raw: RawTable) -> tuple[Finding, ...]:
+    """Return what was left out of cells of the target that are used, such as an uncertainty."""
+    name = table.target_name
+    if table.targets is None or table.classes is not None or name not in raw.frame.columns:
+        return ()
+    column = read_numbers(raw.frame[name], raw.style, unit=table.unit)
+    return remark_findings(column, raw.frame[name], name)
 
 
 def _is_text_of_numbers(cells: pd.Series, column: NumberColumn) -> bool:

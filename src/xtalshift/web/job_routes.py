@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import unicodedata
 from collections.abc import Mapping
 from http import HTTPStatus
 from pathlib import Path
@@ -175,10 +176,12 @@ def _read_form(
 def _file_name(role: str, name: str) -> str:
     """Return the name of an input in the folder of a job, by which models call their source.
 
-    Of what the client says only letters, digits and the type stay.
+    Of what the client says only letters, those of all languages, digits and the type stay, so that
+    it is no path.
     """
     suffix = suffix_of(name)
-    stem = re.sub(r"[^A-Za-z0-9_-]+", "_", name[: -len(suffix)])[-40:].strip("_-")
+    letters = unicodedata.normalize("NFC", name[: -len(suffix)])  # some systems send u and its dots
+    stem = re.sub(r"[^\w-]+", "_", letters)[-40:].strip("_-")
     return f"{role}-{stem}{suffix}" if role != "table" and stem else f"{stem or role}{suffix}"
 
 

@@ -36,6 +36,15 @@ def test_what_is_read_as_what(tmp_path):
     assert checked.findings == ()
 
 
+def test_what_is_left_out_in_reading_targets_is_a_finding(tmp_path):
+    checked = check(tmp_path, "formula;gap\nNaCl;8,5\nKCl;ca. 8,4\nKBr;7,4 ± 0,1\n", target="gap")
+    assert checked.table.y.tolist() == [8.5, 8.4, 7.4]
+    assert {one.kind: [example.row for example in one.examples] for one in checked.findings} == {
+        "gap: approximate": [2],
+        "gap: an uncertainty": [3],
+    }
+
+
 def test_the_options_that_were_settled_read_the_table_in_the_same_way(tmp_path):
     text = "formula;gap\nTi-6Al-4V;8,5\nNaCl;1.234,5\n"
     checked = check(tmp_path, text, amounts="wt")

@@ -76,6 +76,11 @@ def test_types_that_could_be_anything_are_refused(client, name):
     assert (found.status_code, "has a type that cannot be sent" in found.text) == (422, True)
 
 
+def test_the_name_of_an_input_keeps_the_letters_of_all_languages():
+    assert _file_name("table", "Bandlu\u0308cken 2.csv") == "Bandl\u00fccken_2.csv"
+    assert _file_name("candidates", "../\u5e26\u9699\u2215x.csv") == "candidates-\u5e26\u9699_x.csv"
+
+
 @pytest.mark.parametrize("name", ["../../evil.csv", "/etc/x.csv", "..\\x.csv", "\0.csv", ".csv"])
 def test_a_name_of_a_client_is_no_path(client, table, tmp_path, name):
     send(client, table, name)

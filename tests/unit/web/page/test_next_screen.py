@@ -85,6 +85,10 @@ def test_suggestions_values_and_the_fall_of_the_error(served, monkeypatch):
         headers={"Accept-Language": "de"},
     )
     assert "in which '.' parts thousands; write ',' before" in words(pointed).replace("&#39;", "'")
+    # a decimal comma where numbers are written 1,234.5, which is no 15
+    comma = client.post("/models/gaps/measured", data={**typed, "suggest": id_})
+    assert comma.status_code == 422
+    assert "in which ',' parts thousands" in words(comma).replace("&#39;", "'")
     adapted = client.post(
         "/models/gaps/measured",
         data={**typed, "suggest": id_, "name": "better"},

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from xtalshift.web.page.number_marks import GERMAN, US
@@ -30,6 +32,25 @@ from xtalshift.web.page.number_marks import GERMAN, US
 )
 def test_sentences_are_rewritten_and_what_they_quote_is_not(text, german):
     assert (GERMAN.rewrite(text), US.rewrite(text)) == (german, text)
+
+
+@pytest.mark.parametrize(
+    ("text", "us", "german"),
+    [
+        ("3.4", 3.4, None),
+        ("3,4", None, 3.4),
+        (" −1,234.5 ", -1234.5, None),
+        ("1.234,5", None, 1234.5),
+        ("1234,567", None, 1234.567),
+        ("1,2345", None, 1.2345),
+        ("1.5e-3", 0.0015, None),
+        ("x", None, None),
+    ],
+)
+def test_a_typed_number_is_read_by_its_marks_or_refused(text, us, german):
+    for marks, number in ((US, us), (GERMAN, german)):
+        found, doubtful = marks.read(text.strip())
+        assert (None if doubtful or math.isnan(found) else found) == number
 
 
 @pytest.mark.parametrize(

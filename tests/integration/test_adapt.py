@@ -212,13 +212,13 @@ def test_what_adapt_refuses(adapt, network, labelled, table, model, tmp_path):
         (adapt(model=model), "with ridge", "use method 'auto'", "'erm' or 'cal'"),
         (adapt("--method", "auto"), "--method auto has no settings; leave out --set steps=20"),
         (adapt(model=table), "gaps.csv is not a saved model"),
-        (adapt("--method", "fine-tun"), "'method' = 'fine-tun'", "'fine-tune'"),
+        (adapt("--method", "fine-tun"), "unknown method 'fine-tun'", "'fine-tune'"),
         (adapt("--method", "joint"), "'joint' needs source rows"),
         (adapt("--method", "unlabelled-cal"), "'unlabelled-cal' needs source rows"),
         (adapt(data=formulas), "no target column 'gap'"),
         (adapt(*unlabelled, data=bad), "holds no readable formula", "Xx"),
         (adapt(data=tmp_path / "no.csv"), "no.csv", "neither a file nor a data set"),
-        (adapt(*unlabelled, data=tmp_path / "no.csv"), "no.csv does not exist"),
+        (adapt(*unlabelled, data=tmp_path / "no.csv"), "is neither a file nor a data set"),
         (adapt("--source", tmp_path / "no.csv"), "no.csv", "neither a file nor a data set"),
         (adapt(target="gapp"), "'gapp'", "did you mean 'gap'"),
         (adapt("--set", "step=20"), "unknown setting 'step'", "did you mean 'steps'"),
@@ -251,7 +251,7 @@ def test_a_lightgbm_model_is_adapted_by_default(table, labelled, xtalshift, tmp_
     assert "30 labels of the new region" in intervals
     assert last == f"Model: {tmp_path / 'out'}"
     for method in ("fine-tune", "head-only"):
-        unread = xtalshift("adapt", folder, tmp_path / "no.csv", "-o", tmp_path / "other",
+        unread = xtalshift("adapt", folder, labelled, "-o", tmp_path / "other",
                            "--method", method)  # fmt: skip
         fails(unread, "trained with lightgbm", "use method 'auto'", "'erm' or 'cal'")
 

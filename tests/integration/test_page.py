@@ -135,19 +135,11 @@ def test_a_table_goes_in_and_errors_to_expect_come_out(page, table, tmp_path):
     page.get_by_role("button", name="1.234,5").click()
     page.wait_for_selector("[data-drawn]")
     assert re.search(r"\b\d+,\d{1,2}\b", page.locator(".worst").inner_text())
+    go_on_to_predictions(page, tmp_path)
 
 
-def test_a_prediction_is_explained(page, tmp_path):
-    page.goto("/models/seebeck/why?formula=PbTe")
-    assert page.locator("h1").inner_text() == "Why PbTe"
-    assert page.locator(".bars span").count() >= 6
-    look_at(page, tmp_path / "why")
-    page.locator(".why-table a").first.click()
-    page.wait_for_url("**/why?formula=PbO")
-    page.get_by_label("Formula").fill("Xx")
-    page.get_by_role("button", name="Explain").press("Enter")
-    page.get_by_text("unknown element").first.wait_for()
-
+def go_on_to_predictions(page, tmp_path):
+    """From the errors of a run to predictions by its model, and to what to measure."""
     page.get_by_role("button", name="1,234.5").click()
     page.get_by_role("link", name="Predict with this model").first.click()
 
@@ -173,6 +165,18 @@ def test_a_prediction_is_explained(page, tmp_path):
     page.get_by_role("button", name="Suggest").click()
     page.get_by_label(re.compile("^Measured S")).first.wait_for()
     look_at(page, tmp_path / "suggestions")
+
+
+def test_a_prediction_is_explained(page, tmp_path):
+    page.goto("/models/seebeck/why?formula=PbTe")
+    assert page.locator("h1").inner_text() == "Why PbTe"
+    assert page.locator(".bars span").count() >= 6
+    look_at(page, tmp_path / "why")
+    page.locator(".why-table a").first.click()
+    page.wait_for_url("**/why?formula=PbO")
+    page.get_by_label("Formula").fill("Xx")
+    page.get_by_role("button", name="Explain").press("Enter")
+    page.get_by_text("unknown element").first.wait_for()
 
 
 def test_all_screens_work_without_scripts(browser, server, table):

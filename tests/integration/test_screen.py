@@ -211,7 +211,7 @@ def test_a_list_to_act_on(model, tmp_path, xtalshift):
     assert top["energy_above_known_hull"].max() <= 0.5
     assert (top["n_known_in_system"] == 1).all()
     counts = json.loads((out / "screen.json").read_text())["counts"]
-    for name, why in (("implausible", "plausibility is below 0.05"), ("above_hull", "than 0.5 ab")):
+    for name, why in (("implausible", "plausibility below 0.05"), ("above_hull", "than 0.5 ab")):
         assert f"{counts[name]:,} rows that would have entered the table" in done.out
         assert why in done.out
     printed = [line.split() for line in done.out.splitlines()]

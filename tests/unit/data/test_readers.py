@@ -58,7 +58,9 @@ def test_which_target(csv):
 
 def test_wrong_target_has_a_hint_and_the_choice(csv):
     path = csv("formula,band_gap,note\nFe,1,x\n")
-    with pytest.raises(DataError, match=r"'bandgap' \(did you mean 'band_gap'.*numbers: band_gap$"):
+    with pytest.raises(
+        DataError, match=r"'bandgap' \(did you mean 'band_gap'.*Columns: formula, band_gap, note$"
+    ):
         read_table(path, target="bandgap")
     with pytest.raises(DataError, match=r"no usable number .row 1: not a number: 'x'.*band_gap"):
         read_table(path, target="note")

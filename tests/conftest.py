@@ -12,11 +12,18 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import pytest  # after the setting, which libraries read when they load
 from hypothesis import settings
 
-# One process server forks the workers of all tests, so it loads what any of them needs.
+# One process server forks the workers of all tests, so it loads what any of them needs: commands
+# ask for less, and the first of them would decide.
 if "forkserver" in multiprocessing.get_all_start_methods():
-    multiprocessing.get_context("forkserver").set_forkserver_preload(
-        ["xtalshift.benchmark.worker", "xtalshift.model.persist", "lightgbm", "sklearn.ensemble"]
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(
+        [
+            *("xtalshift.parallel.processes", "xtalshift.benchmark.worker"),
+            *("xtalshift.model.persist", "xtalshift.estimators.irnet"),
+            *("lightgbm", "sklearn.ensemble", "threadpoolctl"),
+        ]
     )
+    context.set_forkserver_preload = lambda _: None
 
 # A landing must not hang on the luck of a draw; by hand hypothesis goes on exploring.
 settings.register_profile("ci", derandomize=True)

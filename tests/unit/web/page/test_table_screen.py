@@ -74,7 +74,7 @@ def test_findings_lead_to_the_corrected_table(client):
     text = checked(client, place)
     assert "unknown element" in text
     assert "row 4" in text
-    assert "1 row can be corrected" in text
+    assert "The corrected table changes 1 row" in text
     again = client.post(f"{place}/check")  # nothing to do: it is checked
     assert again.headers["location"] == f"{place}#findings"
     assert len(client.get("/api/v1/jobs").json()) == 2

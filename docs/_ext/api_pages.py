@@ -13,7 +13,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any
 
-from marks import prose
+from marks import hidden_toctree, prose
 from sphinx.pycode import ModuleAnalyzer
 
 import xtalshift
@@ -88,11 +88,7 @@ def _index(modules: list[str]) -> str:
         "| --- | --- |",
         *rows,
         "",
-        "```{toctree}",
-        ":hidden:",
-        "",
-        *modules,
-        "```",
+        *hidden_toctree(modules),
     ]
     return "\n".join([*lines, ""])
 
@@ -113,7 +109,7 @@ def _package(module: str, names: dict[str, str]) -> str:
         "| --- | --- |",
         *rows,
         "",
-        *(["```{toctree}", ":hidden:", "", *own, "```"] if own else []),
+        *(hidden_toctree(own) if own else []),
     ]
     return "\n".join([*lines, ""])
 

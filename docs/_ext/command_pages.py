@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import typer
-from marks import code, paragraphs, plain, prose, table
+from marks import code, hidden_toctree, paragraphs, plain, prose, table
 
 from xtalshift.cli.main import _build
 
@@ -48,11 +48,7 @@ def _index(root: Any) -> str:
         "```",
         "",
         *_options(root.params, root.make_context("xtalshift", [], resilient_parsing=True)),
-        "```{toctree}",
-        ":hidden:",
-        "",
-        *root.commands,
-        "```",
+        *hidden_toctree(root.commands),
     ]
     return "\n".join([*lines, ""])
 

@@ -54,3 +54,8 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
 def paragraphs(text: str) -> list[str]:
     """Return the paragraphs of a text, one line each."""
     return [" ".join(part.split()) for part in re.split(r"\n\s*\n", text.strip()) if part.strip()]
+
+
+def hidden_toctree(pages: Iterable[str]) -> list[str]:
+    """Return the lines that put pages below this one, without listing them in its text."""
+    return ["```{toctree}", ":hidden:", "", *pages, "```"]

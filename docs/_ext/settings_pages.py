@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any, Literal, Union, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt
-from marks import code, paragraphs, prose, table
+from marks import code, hidden_toctree, paragraphs, prose, table
 from numpydoc.docscrape import NumpyDocString
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -68,11 +68,7 @@ def _index() -> str:
             "[settings of CAL](../../science/cal-settings.md)."
         ),
         "",
-        "```{toctree}",
-        ":hidden:",
-        "",
-        *ROOTS,
-        "```",
+        *hidden_toctree(ROOTS),
     ]
     return "\n".join([*lines, ""])
 

@@ -204,7 +204,7 @@ def count_tasks(spec: BenchmarkSpec, folder: Path, progress: Progress = NO_PROGR
     """Return the number of tasks of a benchmark in one line, see `run_benchmark`."""
     plugins = use_plugins(spec.all_plugins, folder, [entry.method for entry in spec.methods])
     spec = spec.check_methods()
-    shared, _ = prepare_shared(spec, plugins, progress)
+    shared, _ = prepare_shared(spec, plugins, progress, compute=False)
     tasks = plan_tasks(spec, shared)
     names = len({(task.name, task.budget) for task in tasks})
     folds = len({(fold.data, fold.split, fold.fold) for fold in shared.folds.values()})

@@ -7,7 +7,7 @@ import pytest
 
 from integration.tables import make_rows
 from xtalshift.benchmark.beside import fit_beside
-from xtalshift.benchmark.prepare import prepare_table
+from xtalshift.benchmark.prepare import compute_features, prepare_table
 from xtalshift.benchmark.spec import BenchmarkData
 from xtalshift.errors import UsageError
 from xtalshift.methods import MethodSettings
@@ -24,7 +24,8 @@ ROWS = FitRows(np.arange(25), np.arange(25, 30), np.arange(30, 42))
 def prepared(path, lines, **settings):
     path.write_text("\n".join(lines) + "\n")
     data = BenchmarkData.from_dict({"dataset": str(path), "target": "gap", **settings})
-    return prepare_table("table", data, ("magpie",))[0]
+    problem, table = prepare_table("table", data, ("magpie",))
+    return compute_features(problem, table, ("magpie",))
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path, PurePath
 from typing import Annotated
@@ -44,6 +45,8 @@ from xtalshift.web.tables import suffix_of
 from xtalshift.web.unpacked import check_unpacked
 
 _TYPED = "typed.parquet"
+_MOST_SHOWN = 100_000
+"""Characters of a field that are shown again."""
 LEVELS = (0.5, 0.68, 0.8, 0.9, 0.95, 0.99)
 """Levels of intervals that are offered."""
 
@@ -77,7 +80,7 @@ class ModelScreen:
             "extra": columns_needed(model),
             "levels": LEVELS,
             "problem": problem,
-            "asked": {"formulas": "", "level": LEVEL, **asked},
+            "asked": {"formulas": "", "level": LEVEL, "given": {}, "file": "", **asked},
             "places": places_of(name, job),
         }
         status = HTTPStatus.OK if problem is None else problem["status"]
@@ -209,18 +212,20 @@ def model_screen_routes(screen: ModelScreen, turns: Turns) -> APIRouter:
         table: Annotated[UploadFile | None, File()] = None,
     ) -> Response:
         await run_in_threadpool(screen.shelf.folder, name)
-        form = await request.form()
+        given = _given(await request.form())
         asked: Plain = {"level": level} if level else {}
         try:
             async with turns.turn():
-                found = await run_in_threadpool(
-                    screen.predict, name, formulas, table, asked, _given(form)
-                )
+                found = await run_in_threadpool(screen.predict, name, formulas, table, asked, given)
         except XtalshiftError as error:
-            problem = screens.problem(error)
-            return await run_in_threadpool(
-                screen.show, request, name, problem, formulas=formulas[:100_000], level=level
+            shown = partial(
+                screen.show,
+                formulas=formulas[:_MOST_SHOWN],
+                level=level or LEVEL,
+                given=given,
+                file="" if table is None else table.filename,
             )
+            return await run_in_threadpool(shown, request, name, screens.problem(error))
         return go_to(f"/models/{quote(name, '')}/predictions/{found.id}")
 
     @router.post("/models/{name}/predictions/{id}/again")

@@ -34,7 +34,7 @@ def test_a_problem_is_told_with_the_rows_and_leads_to_the_field_that_mends_it(cl
     assert EVIL not in text
     assert "&lt;script&gt;alert(1)&lt;/script&gt;.csv" in text
     assert "no formula column" in text
-    assert '<a href="#formula_col">--formula-col</a>' in text
+    assert '<a href="#formula_col">Column of formulas</a>' in text
     assert (
         'id="formula_col" name="formula_col" aria-invalid="true" aria-describedby="problem"' in text
     )
@@ -54,7 +54,7 @@ def test_a_problem_is_told_with_the_rows_and_leads_to_the_field_that_mends_it(cl
     ("said", "words"),
     [
         ({"target": "gpa"}, "did you mean &#39;gap&#39;?"),
-        ({"separator": "x"}, "setting &#39;separator&#39;"),
+        ({"separator": "x"}, "Between cells: &#39;"),
         ({"encoding": "klingon"}, "no such encoding"),
     ],
 )

@@ -36,6 +36,7 @@ from xtalshift.data.writers import refuse_existing
 from xtalshift.errors import ConfigError
 from xtalshift.files import lock_folder, replace_file
 from xtalshift.jsonio import to_json, write_json
+from xtalshift.methods import METHODS
 from xtalshift.nn.device import describe_device, resolve_device
 from xtalshift.parallel import Executor, Policy, ProgressEvent, make_executor
 from xtalshift.progress import NO_PROGRESS, Progress, resumable
@@ -44,6 +45,11 @@ from xtalshift.provenance import collect_provenance, hash_text
 
 SPEC_FILE = "benchmark.toml"
 LEADERBOARD_SECONDS = 60.0
+_PRELOAD = ("xtalshift.benchmark.worker", "lightgbm", "sklearn.ensemble")
+_PRELOAD_NETWORKS = ("xtalshift.estimators.network",)
+"""Loads PyTorch, which takes a process about 2 s."""
+_WITHOUT_NETWORKS = frozenset({"constant", "classical", "importance", "target-only"})
+"""Families of methods."""
 
 
 @dataclass(frozen=True)
@@ -222,6 +228,11 @@ def _is_open(task: Task, store: RecordStore, options: RunOptions) -> bool:
     return options.keep and record.files != hash_files(task_folder(store.path.parent, task.id))
 
 
+def _any_network(tasks: Sequence[Task]) -> bool:
+    """Return whether a task may train a network."""
+    return any(METHODS[task.method].family not in _WITHOUT_NETWORKS for task in tasks)
+
+
 def _execute(
     executor: Executor,
     tasks: Sequence[Task],
@@ -254,7 +265,7 @@ def _execute(
             policy=Policy(
                 fresh=True,
                 gpu=context.settings.device.startswith("cuda"),
-                preload=("xtalshift.benchmark.worker", "lightgbm", "sklearn.ensemble"),
+                preload=(*_PRELOAD, *(_PRELOAD_NETWORKS if _any_network(tasks) else ())),
             ),
             ordered=False,
             on_event=bars.show,

@@ -48,6 +48,7 @@ def digest_run(report: RunReport) -> Plain:
         "classes": _classes(report.classes),
         "candidates": _candidates(report.candidates or report.class_candidates),
         "mistakes": report.mistake_sentences,
+        "learning": [part.sentence for part in report.learning.parts] if report.learning else [],
         "drivers": [text for text in report.driver_sentences if text],
         "worst": [_worst(one) for one in report.worst],
         "model": report.model,

@@ -171,5 +171,5 @@ def test_what_is_refused_is_told_beside_its_form_and_leaves_no_table(served):
     typed |= {f"value-{n}-0": str(n) for n in range(1, 7)}
     assert client.post("/models/gaps/measured", data={**typed, "name": "gaps"}).status_code == 409
     wrong = {"pasted": NEW, "aim": "luck"}
-    assert client.post("/models/gaps/suggest", data=wrong).status_code == 422
+    assert client.post("/models/gaps/suggest", data=wrong).status_code == 404
     assert client.get("/api/v1/tables").json() == before

@@ -239,9 +239,9 @@ def _notes(row: dict[Any, Any], level: float) -> tuple[str, str]:
         shown = nearest if isinstance(nearest, str) else f"{nearest:.4g}"
         text += f"  nearest {row['nearest_formula']}: {shown}"
     if row["n_clipped"]:
-        text += f"  ({row['n_clipped']} features far outside the training range)"
+        text += f"  ({plural(row['n_clipped'], 'feature')} far outside the training range)"
     if row["n_imputed"]:
-        text += f"  ({row['n_imputed']} properties of its elements are not tabulated)"
+        text += f"  ({row['n_imputed']:,} of the properties of its elements not tabulated)"
     return interval, text
 
 

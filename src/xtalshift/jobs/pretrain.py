@@ -33,6 +33,7 @@ from xtalshift.nn.pretraining import scale_targets
 from xtalshift.nn.settings import PretrainSettings
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.seeding import derive_seed
+from xtalshift.words import plural
 
 MIN_MATERIALS = 100
 """Fewest materials of a table: with fewer it teaches nothing."""
@@ -163,7 +164,7 @@ def _read_task(source: TableSource, gone: set[str], progress: Progress) -> _Task
     kept = np.array([formula not in gone for formula in data.groups], dtype=bool)
     if kept.sum() < MIN_MATERIALS:
         raise DataError(
-            f"{source.dataset} has {kept.sum()} materials"
+            f"{source.dataset} has {plural(int(kept.sum()), 'material')}"
             + (" that are not left out" if gone else "")
             + f"; at least {MIN_MATERIALS} are needed: do not pretrain on this table"
         )

@@ -45,6 +45,7 @@ from xtalshift.screening.screener import (
 from xtalshift.screening.settings import ScreenSettings, TopSettings
 from xtalshift.screening.store import Header, ScreenStore, ScreenSummary
 from xtalshift.screening.top import TOP_COLUMNS, Floor, TopTable, top_frame
+from xtalshift.words import plural
 
 
 def screen(
@@ -246,7 +247,8 @@ class _Run:
         if frame.empty:
             self.progress.say("warning: no row meets the conditions of top.csv; it is empty")
         elif len(frame) < self.settings.top.k:
-            self.progress.say(f"top.csv has {len(frame):,} rows: no others meet its conditions")
+            rows = plural(len(frame), "row")
+            self.progress.say(f"top.csv has {rows}: no others meet its conditions")
         for column, name in self.info.never_negative.items():
             for warning in warn_of_negative(frame[column], name):
                 self.progress.say(f"top.csv: {warning}")

@@ -15,6 +15,7 @@ from xtalshift.model.ready.evaluation import AnyHeldOut, HeldOutClasses, read_ev
 from xtalshift.model.several import FittedModels
 from xtalshift.web.job_store import DIGEST, Job, JobStore
 from xtalshift.web.models import AnyModel
+from xtalshift.words import plural
 
 _KINDS = {
     "random": "materials like the training data",
@@ -123,10 +124,10 @@ def card_facts(model: AnyModel) -> list[tuple[str, str]]:
         "Adapted from": _before(card),
         "Intervals": "none"
         if one.calibration is None
-        else f"calibrated on {len(one.calibration):,} materials",
+        else f"calibrated on {plural(len(one.calibration), 'material')}",
     }
     if one.domain is not None:
-        found["Fitted to"] = f"{len(one.domain.formulas_):,} materials"
+        found["Fitted to"] = plural(len(one.domain.formulas_), "material")
         found["Domain"] = _domain(one.domain.threshold_)
     ready = card.provenance.get("ready")
     if isinstance(ready, dict):
@@ -140,7 +141,7 @@ def card_facts(model: AnyModel) -> list[tuple[str, str]]:
 def _table(card: ModelCard) -> str:
     data = card.provenance.get("data")
     rows = data.get("materials") if isinstance(data, dict) else None
-    counted = f"{rows:,} materials" if isinstance(rows, int) else ""
+    counted = plural(rows, "material") if isinstance(rows, int) else ""
     return ", ".join(filter(None, (card.source, counted)))
 
 

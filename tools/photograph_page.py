@@ -120,7 +120,7 @@ def measure(page: Page) -> None:
         value = values[row.locator(f"[name=formula-{number}]").input_value()]
         row.locator(f"#value-{number}-0").fill(f"{value:.1f}")
     page.get_by_role("button", name="to these values").click()
-    page.wait_for_selector("[data-drawn]")
+    page.locator(".errors").wait_for()
     photograph(page, "next")
 
 

@@ -76,6 +76,9 @@ def preview_of(tables: TableStore, table: StoredTable, said: TableSettings) -> P
         error.args = (_own_words(str(error), names, table),)
         raise
     plain = asdict(found)
+    plain["reading"] = {
+        label: _own_words(text, names, table) for label, text in found.reading.items()
+    }
     plain["problem"] = None
     if found.problem is not None:
         told = problem_of(found.problem)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from xtalshift.errors import DataError
 from xtalshift.web.page.number_marks import NumberMarks
-from xtalshift.web.page.prediction_view import Target
+from xtalshift.web.page.targets import Target
 from xtalshift.words import plural
 
 LEAST_LABELS = 5

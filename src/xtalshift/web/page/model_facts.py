@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from xtalshift.data.units import name_with_unit
 from xtalshift.domain.threshold import DomainThreshold
 from xtalshift.errors import XtalshiftError
 from xtalshift.jsonio import Plain, read_json
@@ -37,6 +38,8 @@ class KindError:
     unit: str
     coverage: float | None
     """Share of the values in 90 % intervals, or of the classes in 90 % sets."""
+    trusted: bool
+    """Whether so many values may be as few as they should be, or fewer by chance."""
     n: int | None
     """Materials tested."""
 
@@ -59,7 +62,7 @@ def errors_of(folder: Path, job: Job | None, jobs: JobStore, unit: str) -> list[
         return [
             KindError(
                 row["kind"], row["role"], row["error"], row["constant"], unit, row["coverage"],
-                row["n"],
+                row["trusted"] is not False, row["n"],
             )
             for row in expected.get("rows", [])
         ]  # fmt: skip
@@ -68,12 +71,12 @@ def errors_of(folder: Path, job: Job | None, jobs: JobStore, unit: str) -> list[
     if found:
         return [
             KindError("materials of the labels, each held out in turn", "id", found["after"],
-                      found["constant"], unit, None, found["n"])
+                      found["constant"], unit, None, True, found["n"])
         ]  # fmt: skip
     if result.get("val_mae") is not None:
         return [
             KindError("materials like the training data", "id", result["val_mae"],
-                      result.get("val_mae_dummy"), unit, None, result.get("n_validation"))
+                      result.get("val_mae_dummy"), unit, None, True, result.get("n_validation"))
         ]  # fmt: skip
     return []
 
@@ -97,6 +100,7 @@ def _ready(folder: Path, unit: str) -> list[KindError]:
                 _mean(folds, "dummy_error"),
                 "nats (log loss)" if of_classes else unit,
                 _mean(folds, "coverage"),
+                False,
                 sum(one.n_test for one in folds),
             )
         )
@@ -166,4 +170,4 @@ def _cards(model: FittedModels) -> list[ModelCard]:
 
 
 def _with_unit(card: ModelCard) -> str:
-    return f"{card.target_name} in {card.unit}" if card.unit not in {"", "1"} else card.target_name
+    return name_with_unit(card.target_name, "" if card.unit == "1" else card.unit)

@@ -29,8 +29,8 @@ from xtalshift.web.model_routes import Turns
 from xtalshift.web.models import AnyModel, Shelf
 from xtalshift.web.page.coverage import Coverage, coverage_of
 from xtalshift.web.page.model_facts import card_facts, errors_of, made_by
-from xtalshift.web.page.prediction_view import targets_of
 from xtalshift.web.page.screens import Screens, go_to
+from xtalshift.web.page.targets import targets_of
 from xtalshift.web.predicting import (
     Limits,
     PredictRequest,
@@ -78,6 +78,7 @@ class ModelScreen:
             "coverage": self.coverage(name, model),
             "element": self.element(request, name, model),
             "extra": columns_needed(model),
+            "crystals": needs_structures(model),
             "levels": LEVELS,
             "problem": problem,
             "asked": {"formulas": "", "level": LEVEL, "given": {}, "file": "", **asked},
@@ -170,6 +171,12 @@ def columns_needed(model: AnyModel) -> tuple[str, ...]:
     """Return the further columns that a model needs."""
     one = model.first if isinstance(model, FittedModels) else model
     return one.card.feature_cols
+
+
+def needs_structures(model: AnyModel) -> bool:
+    """Return whether a model reads crystal structures, and formulas do not do."""
+    one = model.first if isinstance(model, FittedModels) else model
+    return one.featurizer.needs_structures
 
 
 def places_of(name: str, job: Job | None) -> dict[str, str]:

@@ -8,7 +8,7 @@ from xtalshift.jsonio import Plain
 from xtalshift.model.several import FittedModels
 from xtalshift.web.models import AnyModel
 from xtalshift.web.page.model_screen import columns_needed
-from xtalshift.web.page.prediction_view import Target
+from xtalshift.web.page.targets import Target
 
 _BARS = (("a constant", "constant"), ("before", "before"), ("after", "after"))
 

@@ -31,11 +31,11 @@ from xtalshift.web.page.measured_values import (
     typed_table,
 )
 from xtalshift.web.page.model_facts import made_by
-from xtalshift.web.page.model_screen import ModelScreen, columns_needed, places_of
+from xtalshift.web.page.model_screen import ModelScreen, columns_needed, needs_structures, places_of
 from xtalshift.web.page.next_rows import changes_of, suggested_rows
 from xtalshift.web.page.number_marks import NumberMarks, marks_of
-from xtalshift.web.page.prediction_view import Target, targets_of
 from xtalshift.web.page.screens import go_to
+from xtalshift.web.page.targets import Target, targets_of
 from xtalshift.web.tables import TableDesk, TableStore
 
 _COUNTED = 2
@@ -78,6 +78,7 @@ class NextScreen:
             "name": name,
             "targets": targets,
             "extra": columns_needed(model),
+            "crystals": needs_structures(model),
             "suggestion": suggestion,
             "rows": suggested_rows(
                 suggestion, targets, model, self._measured(adaptation, targets, marks_of(request))

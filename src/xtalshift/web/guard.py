@@ -14,8 +14,9 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from xtalshift.web.problems import RequestError
-from xtalshift.web.session import has_session
+from xtalshift.web.session import has_session, names_session
 from xtalshift.web.settings import ServeConfig
+from xtalshift.web.wrong_tokens import WrongTokens
 
 HEALTH, LOGIN, STATIC = "/healthz", "/login", "/static/"
 """What needs no token: that the server runs, the form for the token, and the files of the page."""
@@ -42,11 +43,16 @@ class Guard:
     """ASGI middleware around the whole application."""
 
     def __init__(
-        self, app: ASGIApp, config: ServeConfig, answer: Callable[[Request, Exception], Response]
+        self,
+        app: ASGIApp,
+        config: ServeConfig,
+        answer: Callable[[Request, Exception], Response],
+        wrong: WrongTokens,
     ) -> None:
         self._app = app
         self._config = config
         self._answer = answer
+        self._wrong = wrong
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Check a request, then pass it on with a body that is no longer than allowed."""
@@ -74,6 +80,8 @@ class Guard:
             limit = _OPEN_BYTES if is_open else self._limit(path, headers)
             check_length(headers, limit)
         except RequestError as error:
+            if error.status == HTTPStatus.UNAUTHORIZED and _guesses(headers, self._config):
+                await self._wrong.wait()
             await self._answer(Request(scope), error)(scope, receive, send_guarded)
             return
         await self._app(scope, self._limited(receive, limit), send_guarded)
@@ -173,6 +181,23 @@ def check_token(headers: Headers, config: ServeConfig) -> None:
             "this server needs its token: send the header 'Authorization: Bearer TOKEN'",
             {"WWW-Authenticate": "Bearer"},
         )
+
+
+def _guesses(headers: Headers, config: ServeConfig) -> bool:
+    """Return whether a request shows a token or a session at all."""
+    assert config.token is not None
+    cookies = headers.get("cookie", "")
+    return "authorization" in headers or names_session(cookies, config.token)
+
+
+def is_secure(request: Request) -> bool:
+    """Return whether a browser reaches the server over TLS, perhaps that of a proxy before it.
+
+    The origin of a form is one of this server, or it was refused.
+    """
+    passed = request.headers.get("x-forwarded-proto", "").strip().lower()
+    origin = request.headers.get("origin", "")
+    return "https" in {request.url.scheme, passed, origin.partition(":")[0]}
 
 
 def check_length(headers: Headers, limit: int) -> None:

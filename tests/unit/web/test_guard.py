@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from unit.web.conftest import open_client
 from xtalshift.errors import UsageError
+from xtalshift.web import wrong_tokens
 from xtalshift.web.settings import ServeConfig
+from xtalshift.web.wrong_tokens import WrongTokens
 
 TOKEN = "a-token-of-this-test"
 
@@ -64,6 +68,44 @@ def test_a_token_is_needed_where_one_is_set(models, tmp_path, given, status):
             assert found.status_code == status
             assert ("www-authenticate" in found.headers) == (status == 401)
         assert client.get("/healthz").status_code == 200
+
+
+def test_wrong_tokens_are_answered_one_after_the_other(monkeypatch):
+    waited = []
+
+    async def sleep(seconds):
+        waited.append(seconds)
+
+    async def ask(wrong):
+        for _ in range(300):
+            await wrong.wait()
+
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    asyncio.run(ask(WrongTokens()))
+    assert waited[:3] == pytest.approx([0, 0.1, 0.2], abs=0.05)
+    assert max(waited) == waited[-1] == 10
+
+
+def test_who_knows_the_token_never_waits(models, tmp_path, monkeypatch):
+    monkeypatch.setattr(wrong_tokens, "_APART", 1000.0)
+    monkeypatch.setattr(wrong_tokens, "_LONGEST", 1000.0)
+    guesses = [
+        ("/api/v1/models", {"headers": {"Authorization": "Bearer guess"}}),
+        ("/login", {"data": {"token": "guess"}}),
+    ]
+    with open_client(models, tmp_path, token=TOKEN) as client:
+        assert client.get("/api/v1/models").status_code == 401  # no guess: it is told how
+        assert client.post("/login", data={"token": "guess"}).status_code == 401
+        waiting = [
+            client.portal.start_task_soon(lambda path=path, how=how: client.asked.post(path, **how))
+            for path, how in guesses
+        ]
+        own = {"Authorization": f"Bearer {TOKEN}"}
+        assert client.get("/api/v1/models", headers=own).status_code == 200
+        assert client.post("/login", data={"token": TOKEN}).status_code == 303
+        assert [one.done() for one in waiting] == [False, False]
+        for one in waiting:
+            one.cancel()
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "lab.example"])

@@ -20,7 +20,7 @@ from xtalshift.data.catalog import list_datasets
 from xtalshift.errors import NotFoundError, UsageError
 from xtalshift.jsonio import Plain
 from xtalshift.registry import near_miss
-from xtalshift.web.bodies import JSON, content_type, no_room, parse_settings, read_settings
+from xtalshift.web.bodies import FORM, JSON, content_type, no_room, parse_settings, read_settings
 from xtalshift.web.job_kinds import KINDS
 from xtalshift.web.job_requests import MODELS, ROLES, Inputs
 from xtalshift.web.job_requests import Request as AnyRequest
@@ -34,8 +34,6 @@ from xtalshift.web.scratch import Disk
 from xtalshift.web.settings import ServeConfig
 from xtalshift.web.tables import TableStore, suffix_of
 from xtalshift.web.unpacked import check_unpacked
-
-_FORM = "multipart/form-data"
 
 
 class JobDesk:
@@ -60,15 +58,15 @@ class JobDesk:
         """
         what = KINDS[kind].request
         sent: dict[str, UploadFile] = {}
-        given = content_type(request)
-        if given == _FORM:
+        given = content_type(request.headers)
+        if given == FORM:
             async with request.form(max_files=len(ROLES), max_fields=1) as form:
                 asked, sent = _read_form(dict(form), what)
                 return await run_in_threadpool(self.add, kind, asked, sent)
         if given != JSON:
             raise RequestError(
                 HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-                f"Content-Type {given[:100]!r}: send {JSON}, or {_FORM} with the table",
+                f"Content-Type {given[:100]!r}: send {JSON}, or {FORM} with the table",
             )
         asked = await read_settings(request, what)
         return await run_in_threadpool(self.add, kind, asked, sent)
@@ -238,7 +236,7 @@ def _add_submission(
                 "required": True,
                 "content": {
                     JSON: {"schema": schema, "example": _EXAMPLES[kind]},
-                    _FORM: {"schema": form},
+                    FORM: {"schema": form},
                 },
             }
         },

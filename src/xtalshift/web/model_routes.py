@@ -121,7 +121,7 @@ def model_routes(shelf: Shelf, disk: Disk, config: ServeConfig, turns: Turns) ->
         response_class=Response,
     )
     async def predict(name: str, request: Request) -> Response:
-        kind = content_type(request)
+        kind = content_type(request.headers)
         if kind == JSON:
             return await predictor.formulas(name, request)
         if kind in TABLES:

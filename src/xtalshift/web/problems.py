@@ -123,7 +123,9 @@ def add_problems(app: FastAPI, answer: Callable[[Request, Exception], Response])
     """
 
     async def known(request: Request, error: Exception) -> Response:
-        return answer(request, error)
+        # the framework says of all that happens in a form that it cannot be read
+        refused = isinstance(error.__cause__, RequestError)
+        return answer(request, error.__cause__ if refused else error)  # type: ignore[arg-type]
 
     async def unexpected(request: Request, error: Exception) -> Response:
         _log.error("%s %s", request.method, request.url.path, exc_info=error)

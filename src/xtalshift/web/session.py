@@ -36,7 +36,7 @@ def end_session(answer: Response, token: str) -> None:
 
 
 def names_session(cookies: str, token: str) -> bool:
-    """Return whether the header ``Cookie`` of a request holds a session of this server, right or wrong."""
+    """Return whether the header ``Cookie`` holds a session of this server, right or wrong."""
     return _name(token) in cookie_parser(cookies)
 
 

@@ -22,7 +22,7 @@ from xtalshift.model.several import FittedModels
 from xtalshift.structure.archives import is_archive
 from xtalshift.structure.structure_files import is_structure_file
 from xtalshift.uncertainty.settings import LEVEL
-from xtalshift.web.bodies import no_room
+from xtalshift.web.bodies import FormRoute, no_room
 from xtalshift.web.job_store import Job, JobStore
 from xtalshift.web.model_routes import Turns
 from xtalshift.web.models import AnyModel, Shelf
@@ -179,7 +179,7 @@ def places_of(name: str, job: Job | None) -> dict[str, str]:
 
 def model_screen_routes(screen: ModelScreen, turns: Turns) -> APIRouter:
     """Return the routes of the screens of models and predictions."""
-    router = APIRouter(include_in_schema=False)
+    router = APIRouter(include_in_schema=False, route_class=FormRoute)
     screens = screen.screens
 
     @router.get("/models/{name}")

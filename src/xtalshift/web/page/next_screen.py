@@ -23,7 +23,7 @@ from xtalshift.errors import DataError, NotFoundError, XtalshiftError
 from xtalshift.jsonio import Plain
 from xtalshift.model.several import FittedModels
 from xtalshift.report.shared.figure_rows import figure_rows
-from xtalshift.web.bodies import CSV
+from xtalshift.web.bodies import CSV, FormRoute
 from xtalshift.web.job_kinds import KINDS
 from xtalshift.web.job_results import shown
 from xtalshift.web.job_routes import JobDesk
@@ -341,7 +341,7 @@ def _figures(job: Plain | None, targets: Sequence[Target]) -> list[Plain]:
 
 def next_screen_routes(screen: NextScreen) -> APIRouter:
     """Return the routes of the screen of what to measure next."""
-    router = APIRouter(include_in_schema=False)
+    router = APIRouter(include_in_schema=False, route_class=FormRoute)
 
     @router.get("/models/{name}/next")
     def show(name: str, request: Request) -> Response:

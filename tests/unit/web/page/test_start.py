@@ -166,9 +166,7 @@ def test_a_session_that_begins_over_tls_stays_there(models, tmp_path, headers, s
         ("POST", "/tables", {"Referer": "http://evil.example"}, "/"),
     ],
 )  # fmt: skip
-def test_after_the_login_a_person_is_where_she_was(
-    models, tmp_path, method, path, headers, next_
-):
+def test_after_the_login_a_person_is_where_she_was(models, tmp_path, method, path, headers, next_):
     with open_client(models, tmp_path, token=TOKEN) as client:
         found = client.request(method, path, headers=headers)
         assert (found.status_code, found.headers["location"][:12]) == (303, "/login?next=")

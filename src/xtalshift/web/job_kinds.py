@@ -52,7 +52,7 @@ class JobKind:
 def _check_training(asked: TrainRequest, inputs: Inputs) -> None:
     from xtalshift.jobs.train import method_to_save
 
-    method_to_save(asked.method, run_config(asked, inputs))
+    method_to_save(asked.method, run_config(asked, inputs), minutes=asked.minutes)
 
 
 def _train(asked: TrainRequest, inputs: Inputs, folder: Path, progress: Progress) -> Plain:
@@ -147,7 +147,7 @@ def _calibrate(asked: CalibrateRequest, inputs: Inputs, folder: Path, progress: 
 def _adapt_settings(asked: AdaptRequest, inputs: Inputs) -> tuple[DataConfig, Any]:
     from xtalshift.cal.adaptation import AdaptConfig
 
-    _, others = data_config(asked, inputs)
+    _, others = data_config(asked, inputs, AdaptConfig)
     data = _labels_config(asked, inputs, {})
     if asked.method != "auto":
         return data, AdaptConfig.from_dict({"method": asked.method, **others})

@@ -86,7 +86,7 @@ def create_app(models: Path | None, store: Path, config: ServeConfig) -> FastAPI
         lifespan=run_jobs,
         middleware=[Middleware(Guard, config=config, answer=screens.answer, wrong=wrong)],
     )
-    add_problems(app, screens.answer)
+    add_problems(app, screens.answer, hidden)
     turns = Turns(config)
     desk = JobDesk(jobs, tables, shelf, disk, config)
     for routes in (
@@ -100,7 +100,8 @@ def create_app(models: Path | None, store: Path, config: ServeConfig) -> FastAPI
         app.include_router(routes, prefix=API)
 
     app.include_router(files.routes())
-    predictions = PredictionStore(store, config.max_disk_mb)
+    predictions = PredictionStore(store, config.max_disk_mb, shelf.checksum)
+    jobs.when_deleted = predictions.forget
     model_screen = ModelScreen(screens, shelf, jobs, predictions, disk, config)
     table_desk, checks = TableDesk(tables, disk, config), TableChecks(desk, jobs, runner)
     for screen in (

@@ -15,7 +15,9 @@ from xtalshift.config import Settings
 from xtalshift.jobs.screen_options import TopOptions
 from xtalshift.jobs.suggest_options import SuggestOptions
 
-_NAME = r"^([A-Za-z0-9][A-Za-z0-9_-]{0,63})?$"
+LONGEST_NAME = 64
+"""Characters of the name of a model."""
+_NAME = rf"^([A-Za-z0-9][A-Za-z0-9_-]{{0,{LONGEST_NAME - 1}}})?$"
 
 
 class Request(Settings):

@@ -77,6 +77,7 @@ def result_routes(jobs: JobStore) -> APIRouter:
         page = name.endswith(".html")
         return FileResponse(
             found[name],
+            stat_result=found[name].stat(),
             filename=Path(name).name,
             content_disposition_type="inline" if page else "attachment",
             # what a table says must not act in the name of this server

@@ -19,7 +19,9 @@ from xtalshift.cal.adaptation import AdaptConfig
 from xtalshift.config import Settings
 from xtalshift.data import read_table
 from xtalshift.data.settings import DataConfig
+from xtalshift.errors import NotFoundError
 from xtalshift.jobs.run_settings import RunConfig
+from xtalshift.jsonio import read_json
 from xtalshift.model import fit, load_model
 from xtalshift.screening.settings import ScreenSettings
 from xtalshift.web.job_events import EventLog, read_events
@@ -27,6 +29,7 @@ from xtalshift.web.job_kinds import RESUMED
 from xtalshift.web.job_routes import _file_name
 from xtalshift.web.job_settings import _NO_FILES, free_texts
 from xtalshift.web.job_store import OUTCOME, RESULT, JobStore
+from xtalshift.web.tables import TableStore
 
 JOBS = "/api/v1/jobs"
 CSV = {"Content-Type": "text/csv"}
@@ -94,6 +97,37 @@ def test_a_name_of_a_client_is_no_path(client, table, tmp_path, name):
     for role in ("table", "source"):
         stem, suffix = _file_name(role, name).split(".")
         assert (re.fullmatch("[A-Za-z0-9_-]+", stem) is not None, suffix) == (True, "csv")
+
+
+def test_a_table_that_is_deleted_meanwhile_does_not_hide_the_others(tmp_path, monkeypatch):
+    tables = TableStore(tmp_path)
+    for name in ("a.csv", "b.csv"):
+        (tmp_path / "sent").write_text(name)
+        tables.add(tmp_path / "sent", name)
+    first, second = tables.all()
+    real = read_json
+
+    def read_late(path):
+        shutil.rmtree(path.parent) if first.id in str(path) else None
+        return real(path)
+
+    monkeypatch.setattr("xtalshift.web.tables.read_json", read_late)
+    assert tables.all() == [second]
+    with pytest.raises(NotFoundError, match="there is no table"):
+        tables.delete(first.id)
+    (tmp_path / "tables" / "gone-0").mkdir()  # a server was killed in the middle of a deletion
+    assert TableStore(tmp_path).all() == [second]
+    assert [one.name for one in (tmp_path / "tables").iterdir()] == [second.id]
+
+
+def test_a_table_of_a_long_name_is_kept_once(tmp_path):
+    tables, name = TableStore(tmp_path), f"{'ü' * 300}.csv"
+    (tmp_path / "sent").write_text("formula\nGaN\n")
+    assert tables.same(tmp_path / "sent", name) is None
+    (tmp_path / "again").write_text("formula\nGaN\n")
+    kept = tables.add(tmp_path / "sent", name)
+    assert (len(kept.name), kept.name[-4:]) == (200, ".csv")
+    assert tables.same(tmp_path / "again", name) == kept
 
 
 def test_data_sets_are_listed(client):

@@ -23,6 +23,7 @@ from xtalshift.structure.archives import is_archive
 from xtalshift.structure.structure_files import is_structure_file
 from xtalshift.uncertainty.settings import LEVEL
 from xtalshift.web.bodies import FormRoute, no_room
+from xtalshift.web.drawn_structures import DrawnStructures
 from xtalshift.web.job_store import Job, JobStore
 from xtalshift.web.model_routes import Turns
 from xtalshift.web.models import AnyModel, Shelf
@@ -58,6 +59,7 @@ class ModelScreen:
     predictions: PredictionStore
     disk: Disk
     config: ServeConfig
+    structures: DrawnStructures = field(default_factory=DrawnStructures)
     _known: dict[str, tuple[AnyModel, Coverage | None]] = field(default_factory=dict)
 
     def show(

@@ -135,7 +135,7 @@ class ModelScreen:
 
                 def work(place: Path) -> tuple[int, int]:
                     _write_typed(place / file, texts, given)
-                    found = predict_formulas(model, wanted)
+                    found = predict_formulas(model, wanted, Limits(self.config))
                     write_frame(found.frame, place / PREDICTED, model.column_units)
                     return len(texts), int((found.reason != "").sum())
             else:

@@ -18,6 +18,7 @@ from starlette.responses import Response
 from xtalshift.config import Settings
 from xtalshift.errors import DataError, UsageError
 from xtalshift.jsonio import Plain, decode_json
+from xtalshift.web.described import schema_of
 from xtalshift.web.problems import RequestError
 
 JSON = "application/json"
@@ -140,10 +141,10 @@ def query_parameters(kind: type[Settings]) -> list[Plain]:
             "in": "query",
             "name": name,
             "required": False,
-            "description": shape.pop("description", ""),
+            "description": shape.pop("description"),
             "schema": shape,
         }
-        for name, shape in kind.model_json_schema()["properties"].items()
+        for name, shape in schema_of(kind)["properties"].items()
         if shape.get("type") != "null"
     ]
 

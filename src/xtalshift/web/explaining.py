@@ -15,6 +15,7 @@ from xtalshift.model.explaining.explain import SWAPS
 from xtalshift.model.explaining.record import Explanation
 from xtalshift.uncertainty.settings import LEVEL
 from xtalshift.web.bodies import JSON, answer_type, read_settings
+from xtalshift.web.described import ModelName, schema_of
 from xtalshift.web.model_routes import Turns, problems, while_connected
 from xtalshift.web.models import AnyModel, Shelf
 from xtalshift.web.predicting import (
@@ -60,7 +61,7 @@ def explain_routes(shelf: Shelf, turns: Turns) -> APIRouter:
         responses={200: _EXPLAINED, **problems(404, 406, 408, 409, 413, 415, 422, 429, 503)},
         response_class=Response,
     )
-    async def explain(name: str, request: Request) -> Response:
+    async def explain(name: ModelName, request: Request) -> Response:
         if answer_type(request, JSON) != JSON:
             raise RequestError(HTTPStatus.NOT_ACCEPTABLE, f"explanations are {JSON}")
         asked = await read_settings(request, ExplainRequest)
@@ -116,7 +117,7 @@ _EXPLAIN = {
         "required": True,
         "content": {
             JSON: {
-                "schema": ExplainRequest.model_json_schema(),
+                "schema": schema_of(ExplainRequest),
                 "example": {"formulas": ["GaN"], "substitutions": 3},
             }
         },

@@ -38,6 +38,7 @@ from xtalshift.web.bodies import (
     read_settings,
     save_body,
 )
+from xtalshift.web.described import ModelName, schema_of
 from xtalshift.web.models import AnyModel, Shelf
 from xtalshift.web.predicting import (
     FormulaPredictions,
@@ -101,7 +102,7 @@ def model_routes(shelf: Shelf, disk: Disk, config: ServeConfig, turns: Turns) ->
         return [summary_of(name, folder) for name, folder in shelf.folders().items()]
 
     @router.get("/models/{name}", summary="The card of a model", responses=problems(404, 409))
-    def model(name: str) -> Plain:
+    def model(name: ModelName) -> Plain:
         folder = shelf.folder(name)
         if holds_several(folder):
             cards = {target: asdict(card) for target, card in saved_cards(folder).items()}
@@ -121,7 +122,7 @@ def model_routes(shelf: Shelf, disk: Disk, config: ServeConfig, turns: Turns) ->
         responses={200: _PREDICTED, **problems(404, 406, 408, 409, 413, 415, 422, 429, 503, 507)},
         response_class=Response,
     )
-    async def predict(name: str, request: Request) -> Response:
+    async def predict(name: ModelName, request: Request) -> Response:
         kind = content_type(request.headers)
         if kind == JSON:
             return await predictor.formulas(name, request)
@@ -300,7 +301,7 @@ _PREDICT = {
         "required": True,
         "content": {
             JSON: {
-                "schema": PredictRequest.model_json_schema(),
+                "schema": schema_of(PredictRequest),
                 "example": {"formulas": ["GaN", "LiFePO4"], "level": 0.9},
             },
             CSV: {"schema": {"type": "string"}, "example": "formula\nGaN\nLiFePO4\n"},

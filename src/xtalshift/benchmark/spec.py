@@ -16,7 +16,7 @@ from xtalshift.data.settings import DataConfig, FidelityConfig
 from xtalshift.errors import ConfigError
 from xtalshift.featurize.blocks import Blocks, combine, split_blocks
 from xtalshift.methods import METHODS, MethodSettings
-from xtalshift.methods.registry import USUAL
+from xtalshift.methods.registry import USUAL, refuse_tobit
 from xtalshift.metrics import Side
 from xtalshift.registry import near_miss
 from xtalshift.splits import SPLITTERS
@@ -345,6 +345,8 @@ class BenchmarkSpec(MethodSettings):
                 raise ConfigError(
                     f"method {entry.name!r} needs features {method.features}, not {entry.features}"
                 )
+            if any(data.bounds == "tobit" for data in self.data.values()):
+                refuse_tobit(entry.method)
         if all(entry.method != "dummy" for entry in methods):
             methods = (MethodEntry(name="dummy", method="dummy"), *methods)
         return self.model_copy(update={"methods": methods, "plugins": self.all_plugins})

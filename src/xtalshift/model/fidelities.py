@@ -105,7 +105,7 @@ def fit_fidelities(
     if high.bounded.any() or low.bounded.any():
         raise ConfigError(
             "values of two fidelities are compared with each other, and a bound is none: leave out "
-            "--bounds use, or train on one fidelity"
+            "--bounds, or train on one fidelity"
         )
     shared = np.isin(low.groups.astype(str), high.groups.astype(str))
     apart = low.take(np.flatnonzero(~shared))

@@ -34,7 +34,8 @@ from xtalshift.featurize import CompositionFeatures, CompositionFeaturizer, Comp
 from xtalshift.featurize.blocks import with_structures
 from xtalshift.featurize.pretrained import count_overlap, encoder_of
 from xtalshift.methods import METHODS, MethodSettings, build_method, features_of
-from xtalshift.model.bounded_targets import settle_targets
+from xtalshift.methods.registry import refuse_tobit
+from xtalshift.model.bounded_targets import Settled, settle_targets
 from xtalshift.model.card import ModelCard
 from xtalshift.model.cross_calibration import cross_calibrate
 from xtalshift.model.fitted import FittedModel
@@ -156,8 +157,8 @@ def fit(
         If a formula has no features.
     ConfigError
         If the method needs rows of the target domain and there are none, is one of regression and
-        the targets are classes, `minutes` are given for one that keeps no budget, or it is an
-        object that is no unfitted regressor.
+        the targets are classes, takes no bounds into its loss and there are such, `minutes` are
+        given for one that keeps no budget, or it is an object that is no unfitted regressor.
     """
     data, featurizer, X = prepare(data, method, features, rows, X)
     if data.classes is not None:
@@ -188,18 +189,24 @@ def fit(
     weights = loss_weights(data, X, known, scale=scale, seed=seed, progress=progress)
     access = target_access(method, data, X, rows, scale.forward, weights)
     # a network would take its time in every round, and rows of a target domain have no folds
+    in_loss = data.bounds_in_loss and not isinstance(regressor, ConstantRegressor)
+    if in_loss and data.bounded[known].any():
+        refuse_tobit(method if isinstance(method, str) else regressor)
     slow = "device" in regressor.get_params(deep=False)  # networks, and stacks with some
     stand_in = LightGBMRegressor() if slow or access else regressor
     compositions = origin_of(stand_in, data, featurizer, known)
-    z = settle_targets(
-        stand_in, data, X, known, z, scale,
+    settled = settle_targets(
+        stand_in, data, X, known, z, scale, in_loss=in_loss,
         weights=weights, origin=compositions, seed=seed, progress=progress,
     )  # fmt: skip
+    if settled.bounds is not None:
+        access |= {"bounds": settled.of(rows.train), "val_bounds": settled.of(rows.validation)}
     learn(
-        regressor, data, featurizer, X, z, rows, weights,
+        regressor, data, featurizer, X, settled.z, rows, weights,
         progress=progress, checkpoint=checkpoint, **access,
     )  # fmt: skip
     if domain is True:
+        z = settled.expected(lambda some: regressor.predict(X[some]))
         expected = _with_expected(data, scale, z)
         domain = learned_domain(regressor, expected, featurizer, X, rows, seed)
     return FittedModel(
@@ -215,7 +222,7 @@ def fit(
                 X,
                 rows,
                 scale,
-                z,
+                settled,
                 weights,
                 intervals,
                 seed,
@@ -589,7 +596,7 @@ def _calibrate(
     X: FloatArray,
     rows: FitRows,
     scale: TargetTransform,
-    settled: FloatArray,
+    settled: Settled,
     weights: FloatArray | None,
     intervals: IntervalConfig,
     seed: int,
@@ -611,7 +618,7 @@ def _calibrate(
         return _score(regressor, scale, data, X, used)
     groups, noise = data.groups[used], _part(scaled_noise(data, scale, used), used)
     z, families = scale.forward(data.y[used], data.row_numbers[used]), data.materials.families[used]
-    z = np.where(exact, z, settled[used])  # bounded rows have no score, but train the others
+    z = np.where(exact, z, settled.z[used])  # bounded rows have no score, but train the others
     named = partial(replace, formulas=groups[exact])
     if own is not None:
         scored = Scored("normalised", own.center, spread=own.std)
@@ -629,6 +636,7 @@ def _calibrate(
         z,
         groups=groups,
         sample_weight=_part(weights, used),
+        bounds=settled.of(used),
         n_folds=intervals.folds,
         random_state=derive_seed(seed, "folds"),
         blocks=featurizer.columns if "blocks" in regressor.uses else None,

@@ -21,6 +21,7 @@ from xtalshift.estimators.bounds import (
 from xtalshift.featurize import CompositionSource
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.seeding import derive_seed
+from xtalshift.words import plural
 
 FloatArray = NDArray[np.float64]
 Rows = NDArray[np.int64]
@@ -132,15 +133,15 @@ def settle_targets(
             rounds=SPREAD_ROUNDS if len(np.unique(folds)) > 1 else 0,
         )
         progress.say(
-            f"{n:,} bounds of targets in the loss; values lie {np.median(known.spread):.3g} "
-            "(standard deviation) from predictions"
+            f"{plural(n, 'bound')} of targets in the loss; values lie "
+            f"{np.median(known.spread):.3g} (standard deviation) from predictions"
             + ("" if scale.name in ("none", "clip") else f" on the scale {scale.name}")
         )
         return Settled(z, _spread_out(known, rows, len(z)))
     found = z.copy()
     if len(np.unique(folds)) > 1:
         found[rows] = settle(z[rows], lower, upper, predict_unseen)
-    progress.say(f"{n:,} bounds of targets replaced by what fits expect of the values")
+    progress.say(f"{plural(n, 'bound')} of targets replaced by what fits expect of the values")
     return Settled(found)
 
 

@@ -18,8 +18,9 @@ from xtalshift.errors import ConfigError
 from xtalshift.featurize import CompositionFeatures
 from xtalshift.methods import METHODS, MethodSettings
 from xtalshift.methods.stacks import fidelity_stack
+from xtalshift.model.fit_plan import FitRows
 from xtalshift.model.fitted import FittedModel
-from xtalshift.model.fitting import FitRows, find_domain, fit
+from xtalshift.model.fitting import find_domain, fit
 from xtalshift.model.label_judges import CrossFit
 from xtalshift.model.stacked_adaptation import adapt_by_stack
 from xtalshift.progress import NO_PROGRESS, Progress

@@ -42,6 +42,7 @@ from xtalshift.parallel import Executor, Policy, ProgressEvent, make_executor
 from xtalshift.progress import NO_PROGRESS, Progress, resumable
 from xtalshift.progress import Task as ProgressTask
 from xtalshift.provenance import collect_provenance, hash_text
+from xtalshift.words import plural
 
 SPEC_FILE = "benchmark.toml"
 LEADERBOARD_SECONDS = 60.0
@@ -176,12 +177,14 @@ def run_locked(
     store = RecordStore.open(out, header, overwrite=options.overwrite)
     _keep_spec(spec, plugins, out)
     for other in options.merge:
-        progress.say(f"{store.merge(other):,} records added from {other}")
+        progress.say(f"{plural(store.merge(other), 'record')} added from {other}")
     audits = audit_splits(shared, tables, out, progress) if spec.audit else {}
     everything = plan_tasks(spec, shared)
     tasks = everything[options.shard[0] - 1 :: options.shard[1]]
     open_tasks = [task for task in tasks if _is_open(task, store, options)]
-    progress.say(f"{len(tasks):,} tasks, {len(tasks) - len(open_tasks):,} of them done before")
+    progress.say(
+        f"{plural(len(tasks), 'task')}, {len(tasks) - len(open_tasks):,} of them done before"
+    )
     try:
         _execute(executor, open_tasks, shared, spec, store, options, progress)
     finally:  # also after Ctrl-C: summarise the finished tasks
@@ -215,8 +218,9 @@ def count_tasks(spec: BenchmarkSpec, folder: Path, progress: Progress = NO_PROGR
     names = len({(task.name, task.budget) for task in tasks})
     folds = len({(fold.data, fold.split, fold.fold) for fold in shared.folds.values()})
     return (
-        f"{len(tasks):,} tasks: {names} methods (each label budget counts) on {folds} folds of "
-        f"{len(spec.splits)} splits, {spec.seeds} seeds"
+        f"{plural(len(tasks), 'task')}: {plural(names, 'method')} (each label budget counts) on "
+        f"{plural(folds, 'fold')} of {plural(len(spec.splits), 'split')}, "
+        f"{plural(spec.seeds, 'seed')}"
     )
 
 
@@ -286,10 +290,8 @@ def _execute(
                 said = time.monotonic()
                 progress.say(f"  so far, OOD error relative to the dummy: {rank_so_far(done)}")
     if limit.skipped:
-        progress.say(
-            f"The time limit is reached; {len(tasks) - len(done):,} tasks are left. Run the same "
-            "command to continue"
-        )
+        left = plural(len(tasks) - len(done), "task", "is", "are")
+        progress.say(f"The time limit is reached; {left} left. Run the same command to continue")
 
 
 @dataclass

@@ -73,7 +73,8 @@ def prepare_shared(
     of pretrained networks take minutes.
     """
     features = wanted_features(spec)
-    problems, folds, tables = {}, {}, {}
+    problems: dict[str, Problem] = {}
+    folds, tables = {}, {}
     for name, data in spec.data.items():
         splits = [split for _, split in _splits_of(spec, name)]
         problem, tables[name] = prepare_table(name, data, features, splits, progress)
@@ -84,6 +85,10 @@ def prepare_shared(
             folds[fold.key] = fold
     if spec.joint:
         _say_tests(folds, progress)
+    for name, data in spec.data.items():
+        if data.beside:
+            others = {other: problems[other] for other in data.beside}
+            problems[name] = problems[name].with_others(others)
     return Shared(problems, folds, plugins, spec.own_methods), tables
 
 
@@ -460,6 +465,12 @@ def _finish(
         draw_rows = np.random.default_rng(derive_seed(seed, "training rows", name, number))
         fewer = draw_rows.permutation(fold.train)[: split.max_train_rows]
         fold = replace(fold, train=np.sort(fewer))
+    hidden = fold.train[:0]
+    if split.known_share is not None:
+        draw_known = np.random.default_rng(derive_seed(seed, "known targets", number))
+        mixed = draw_known.permutation(fold.train)
+        n_known = max(round(split.known_share * len(mixed)), 1)
+        hidden, fold = mixed[n_known:], replace(fold, train=np.sort(mixed[:n_known]))
     share = spec.validation_share if split.validation_share is None else split.validation_share
     if share > 0:
         fold = add_validation(fold, groups, share, derive_seed(seed, "validation", name, number))
@@ -479,4 +490,5 @@ def _finish(
     return FoldRows(
         data, name, number, seed, fold.name, split.tail or spec.tail, budgets,
         rows["train"], rows["val"], rows["target"], tuple(tests),
+        np.sort(np.asarray(hidden, dtype=np.int64)),
     )  # fmt: skip

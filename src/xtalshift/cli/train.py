@@ -190,7 +190,7 @@ def train_command(
     crystals = _check_adversarial(
         save_adversarial, out, method, settings, read, overwrite=overwrite
     )
-    method = method_to_save(method, settings)
+    method = method_to_save(method, settings, minutes=minutes)
     checkpoint = _checkpoint(out)
     if settings.fidelity.column is not None:
         _train_on_fidelities(settings, method, out, checkpoint, minutes)
@@ -274,7 +274,7 @@ def _train_several(
     from xtalshift.model.several_folder import check_models_folder, save_models
 
     check_models_folder(out, overwrite=overwrite)
-    method = method_to_save(method, settings)
+    method = method_to_save(method, settings, minutes=minutes)
     checkpoint = _checkpoint(out)
     with resumable(lambda: "".join(map(_describe_kept, kept_of(checkpoint)))):
         trained = train_several(
@@ -377,9 +377,9 @@ def _say_fidelities(both: TrainedOnFidelities, method: str) -> None:
     else:
         alone = "" if fitted.alone is None else f"{fitted.alone:.4g} from {high!r} alone, "
         typer.echo(
-            f"{method}: {high!r} from {fitted.n_high:,} rows of it and {fitted.n_low:,} of "
-            f"{low!r}: MAE {found.after:.4g}{unit} of {found.n:,} rows, each predicted by fits to "
-            f"others ({alone}{found.before:.4g} by the model of {low!r} as it is, "
+            f"{method}: {high!r} from {plural(fitted.n_high, 'row')} of it and {fitted.n_low:,} of "
+            f"{low!r}: MAE {found.after:.4g}{unit} of {plural(found.n, 'row')}, each predicted by "
+            f"fits to others ({alone}{found.before:.4g} by the model of {low!r} as it is, "
             f"{found.constant:.4g} by the mean)"
         )
         if found.kept:

@@ -194,7 +194,9 @@ class _Run:
         """Screen the blocks that are left, and write them in order."""
         store = self.store
         if store.chunks:
-            self.progress.say(f"continuing behind row {store.rows:,}, {store.chunks:,} chunks")
+            self.progress.say(
+                f"continuing behind row {store.rows:,}, {plural(store.chunks, 'chunk')}"
+            )
         clock = _Clock(store.rows)
         blocks = self._blocks()
         with self.progress.task("screen", self._rows_left()) as task:
@@ -247,8 +249,9 @@ class _Run:
         if frame.empty:
             self.progress.say("warning: no row meets the conditions of top.csv; it is empty")
         elif len(frame) < self.settings.top.k:
-            rows = plural(len(frame), "row")
-            self.progress.say(f"top.csv has {rows}: no others meet its conditions")
+            self.progress.say(
+                f"top.csv has {plural(len(frame), 'row')}: no others meet its conditions"
+            )
         for column, name in self.info.never_negative.items():
             for warning in warn_of_negative(frame[column], name):
                 self.progress.say(f"top.csv: {warning}")

@@ -16,6 +16,7 @@ from xtalshift.errors import XtalshiftError
 from xtalshift.jsonio import Plain
 from xtalshift.structure.archives import is_archive
 from xtalshift.structure.structure_files import is_structure_file
+from xtalshift.web.bodies import FormRoute
 from xtalshift.web.job_store import JobStore
 from xtalshift.web.page.screens import Screens, go_to
 from xtalshift.web.page.table_checks import TableChecks, said_of
@@ -101,7 +102,7 @@ def table_screen_routes(
     screens: Screens, tables: TableStore, desk: TableDesk, jobs: JobStore, checks: TableChecks
 ) -> APIRouter:
     """Return the routes of the screen of a table."""
-    router = APIRouter(include_in_schema=False)
+    router = APIRouter(include_in_schema=False, route_class=FormRoute)
     screen = _TableScreen(screens, tables, desk, jobs, checks)
 
     @router.get("/tables/{id}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 import re
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -13,8 +14,10 @@ from integration.tables import make_rows
 from unit.web.conftest import open_client
 from unit.web.page.test_model_screen import words
 from xtalshift.jsonio import write_json
+from xtalshift.web.job_requests import AdaptRequest
 from xtalshift.web.job_runner import JobRunner
 from xtalshift.web.job_store import OUTCOME, TASK
+from xtalshift.web.page.next_screen import NextScreen
 from xtalshift.web.work import work
 
 NEW = "\n".join(row[1] for row in make_rows(100)[60:])
@@ -173,3 +176,25 @@ def test_what_is_refused_is_told_beside_its_form_and_leaves_no_table(served):
     wrong = {"pasted": NEW, "aim": "luck"}
     assert client.post("/models/gaps/suggest", data=wrong).status_code == 404
     assert client.get("/api/v1/tables").json() == before
+
+
+@pytest.mark.parametrize(
+    ("name", "known", "free"),
+    [
+        ("gaps", (), "gaps-2"),
+        ("gaps", ("gaps-2", "gaps-3"), "gaps-4"),
+        ("gaps-2", ("gaps-2",), "gaps-3"),
+        ("gaps-1000", (), "gaps-1000-2"),
+        ("x" * 64, (), f"{'x' * 56}-2"),
+        ("x" * 64, (f"{'x' * 56}-2",), f"{'x' * 56}-3"),
+        ("-_Bandl\u00fccken 2.1", (), "Bandl-cken-2-1-2"),
+        ("\u5e26\u9699", (), "model-2"),
+    ],
+)
+def test_a_new_name_is_one_that_a_request_may_have(name, known, free):
+    screen = NextScreen.__new__(NextScreen)
+    jobs = SimpleNamespace(all=lambda: [SimpleNamespace(name=one) for one in known[1:]])
+    shelf = SimpleNamespace(folders=lambda: dict.fromkeys(known[:1]))
+    object.__setattr__(screen, "model", SimpleNamespace(shelf=shelf, jobs=jobs))
+    assert screen._free_name(name) == free
+    assert AdaptRequest(model="gaps", name=free).name == free

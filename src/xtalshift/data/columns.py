@@ -269,8 +269,8 @@ def _describe_target(
         return f"column {target!r}{named.removeprefix(target)}"
     candidates = [name for name in numeric_columns(frame) if name not in others]
     more = len(candidates) - _MOST_LISTED
-    others = f" and {more:,} more" if more > 0 else ""
-    return f"none named; columns of numbers: {list_names(candidates[:_MOST_LISTED])}{others}"
+    listed = list_names(candidates[:_MOST_LISTED]) + (f" and {more:,} more" if more > 0 else "")
+    return f"none named; columns of numbers: {listed}"
 
 
 def _settled(raw: RawTable, given: ReadingOptions, formulas: FormulaColumns) -> dict[str, str]:

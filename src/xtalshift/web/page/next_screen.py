@@ -196,8 +196,8 @@ def _wrong(problem: Plain | None, asked: Plain, targets: int) -> tuple[int, int]
     row, value = (problem or {}).get("row"), (problem or {}).get("value")
     typed = [asked.get(f"value-{row}-{place}", "").strip()[:60] for place in range(targets)]
     places = (place for place, text in enumerate(typed) if text == value)
-    place = next(places, None) if row is not None else None
-    return None if place is None else (row, place)
+    place = next(places, None)
+    return None if row is None or place is None else (int(row), place)
 
 
 def _materials(asked: Mapping[str, str], sent: UploadFile | None, name: str) -> _Table:

@@ -8,7 +8,7 @@ from xtalshift.jsonio import Plain, finite
 from xtalshift.report.run.candidates import CandidatesReport, PredictedRow
 from xtalshift.report.run.class_candidates import ClassCandidates, ClassRow
 from xtalshift.report.run.classes import ClassReport
-from xtalshift.report.run.expectation import Expectation
+from xtalshift.report.run.expectation import Expectation, describe_kind
 from xtalshift.report.run.run_page import RunReport
 from xtalshift.report.run.sections import build_figures, make_sections
 from xtalshift.report.run.worst import WorstCompound
@@ -114,6 +114,7 @@ def _classes(found: ClassReport | None) -> Plain | None:
         "sentences": found.sentences,
         "rows": [
             {
+                "kind": describe_kind(part.column, "high"),  # classes have no extreme values
                 "label": part.column.label,
                 "role": part.column.role,
                 "n": part.column.n_rows,

@@ -60,4 +60,7 @@ all("form[data-once]").forEach((form) => form.addEventListener("submit", (event)
 all("[data-drop]").forEach(drop);
 dated(document);
 document.addEventListener("htmx:afterSwap", (event) => dated(event.target.parentElement ?? document));
-document.getElementById("problem")?.focus();
+// a form that is refused leads to its message; the screen after one that was taken inherits this place
+const problem = document.getElementById("problem");
+if (problem) problem.focus();
+else if (location.hash === "#problem") history.replaceState(null, "", location.pathname + location.search);

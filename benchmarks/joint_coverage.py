@@ -2,10 +2,11 @@
 
     python benchmarks/joint_coverage.py NAME=FILE,NAME=FILE... [METHOD] [SEEDS]
 
-Tables are joined as in several_targets.py. Each seed draws 1,000 materials to fit; half of their
-values of the last target are removed. Judged are all others: a random set, and the tenth of them
-that is farthest from the 1,000. Prints the shares of materials whose values lie in the 90 %
-intervals: of each target, of all targets at once by these, and by the joint ones.
+Tables of one target each (columns ``formula``, ``target``) are joined by formula. Each seed draws
+1,000 materials to fit; half of their values of the last target are removed. Judged are all others:
+a random set, and the tenth of them that is farthest from the 1,000. Prints the shares of materials
+whose values lie in the 90 % intervals: of each target, of all targets at once by these, and by the
+joint ones.
 """
 
 from __future__ import annotations
@@ -13,17 +14,33 @@ from __future__ import annotations
 import sys
 
 import numpy as np
+import pandas as pd
 
-from several_targets import joined
+from xtalshift.data import Dataset, clean_table
 from xtalshift.model import fit_several
 from xtalshift.uncertainty.settings import IntervalConfig
 
 FITTED = 1000
 
 
+def joined(tables: list[str]) -> dict[str, Dataset]:
+    """Return a clean data set of each target; all have the same rows."""
+    columns = {}
+    for text in tables:
+        name, _, path = text.partition("=")
+        columns[name] = pd.read_parquet(path).groupby("formula")["target"].mean()
+    frame = pd.DataFrame(columns).dropna().reset_index()
+    whole = {
+        name: clean_table(Dataset.of(frame["formula"].tolist(), frame[name], target_name=name))
+        for name in columns
+    }
+    assert len({tuple(one.groups) for one in whole.values()}) == 1
+    return whole
+
+
 def main(tables: str, method: str = "ridge", seeds: str = "5") -> None:
     """Print one line for each set of rows."""
-    whole = joined(tables.split(","), None)
+    whole = joined(tables.split(","))
     names, first = list(whole), next(iter(whole.values()))
     found: dict[str, list[list[float]]] = {"random": [], "farthest tenth": []}
     for seed in range(int(seeds)):

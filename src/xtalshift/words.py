@@ -10,6 +10,14 @@ def plural(count: int, word: str, one: str = "", several: str = "") -> str:
     --------
     >>> plural(1, "task"), plural(1200, "task"), plural(1, "row", "is", "are")
     ('1 task', '1,200 tasks', '1 row is')
+    >>> plural(2, "property"), plural(2, "day"), plural(2, "class")
+    ('2 properties', '2 days', '2 classes')
     """
+    if count == 1:
+        ended = word
+    elif word.endswith("y") and word[-2:-1] not in "aeiou":
+        ended = f"{word[:-1]}ies"
+    else:
+        ended = f"{word}{'es' if word.endswith('s') else 's'}"
     verb = one if count == 1 else several
-    return f"{count:,} {word}{'s' * (count != 1)}{f' {verb}' if verb else ''}"
+    return f"{count:,} {ended}{f' {verb}' if verb else ''}"

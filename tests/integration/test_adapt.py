@@ -364,7 +364,7 @@ def test_labels_of_training_materials_do_not_judge(adapt, tmp_path):
     outcome = adapt("--method", "fine-tune", data=few)
     assert outcome.code == 0, outcome.err
     _, second, kept, *_ = outcome.out.splitlines()
-    assert second.startswith("MAE on 1 labels, each held out in turn: ")  # 5 are training materials
+    assert second.startswith("MAE on 1 label, each held out in turn: ")  # 5 are training materials
     assert kept == (
         "The predictions stay as they are, and so does the domain: fine-tune did not lower the "
         "error by more than chance would. To use the labels, add them to the training table and "

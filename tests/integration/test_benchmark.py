@@ -279,7 +279,7 @@ def test_the_lists_and_the_plan(make_spec, xtalshift):
     for name in ("ricci-shifts", "matex", "lightgbm", "fine-tune", "kmm-ridge"):
         assert name in outcome.out
     outcome = xtalshift("benchmark", make_spec("ridge", "target-ridge"), "--plan")
-    assert "6 tasks: 3 methods (each label budget counts) on 1 folds of 1 splits, 2 seeds" in (
+    assert "6 tasks: 3 methods (each label budget counts) on 1 fold of 1 split, 2 seeds" in (
         outcome.out
     )
 

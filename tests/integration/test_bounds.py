@@ -60,6 +60,38 @@ def test_candidates_are_judged_by_values_and_predicted_from_all_rows(xtalshift, 
     assert "20 rows have bounds, and so no error: they train the recommended method" in done.err
 
 
+def test_trainings_have_them_in_the_loss_of_methods_that_can(xtalshift, limited, tmp_path):
+    table = ("train", limited, "--target", "gap", "--bounds", "tobit")
+    done = xtalshift(*table, "-o", tmp_path / "m")
+    assert done.code == 1
+    assert "auto has no loss for bounds (--bounds tobit); choose one of lightgbm, " in done.err
+    assert "--bounds use, which works with all methods" in done.err
+    done = xtalshift(*table, "--method", "lightgbm", "-o", tmp_path / "m", "--threads", "1")
+    assert done.code == 0, done.err
+    assert "20 bounds of targets in the loss; values lie " in done.err
+    told = xtalshift("predict", tmp_path / "m", "GaN")
+    assert told.code == 0, told.err
+
+
+def test_a_run_compares_methods_that_can(xtalshift, limited, tmp_path):
+    done = xtalshift("run", limited, "--target", "gap", "--bounds", "tobit", "--splits", "random",
+                     "--set", "erm.epochs=2", "--set", "cal.epochs=2", "--set",
+                     "cal.warmup_epochs=1", "--set", "lightgbm.n_estimators=5", "--set",
+                     "network.architecture=[4]", "--out", tmp_path / "run", *PLAIN)  # fmt: skip
+    assert done.code == 0, done.err
+    results = json.loads((tmp_path / "run" / "results.json").read_text())
+    assert {one["method"].partition(":")[0] for one in results["records"]} == {
+        "dummy", "lightgbm", "erm", "cal", "cal-eps0",
+    }  # fmt: skip
+    assert all(one["status"] == "ok" for one in results["records"])
+    history = next(one for one in results["histories"] if one["method"] == "erm")
+    assert "val_tobit" in history["epochs"][0]
+    done = xtalshift("run", limited, "--target", "gap", "--bounds", "tobit", "--methods", "ridge",
+                     "--out", tmp_path / "other")  # fmt: skip
+    assert done.code == 1
+    assert "ridge has no loss for bounds" in done.err
+
+
 def test_check_says_what_would_be_used(xtalshift, limited):
     plain = xtalshift("check", limited, "--target", "gap")
     used = xtalshift("check", limited, "--target", "gap", "--bounds", "use")

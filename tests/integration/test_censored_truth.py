@@ -10,11 +10,12 @@ from xtalshift.model import fit
 from xtalshift.uncertainty.settings import IntervalConfig
 
 SLOPE = 2.0
+TREES = {"n_estimators": 60, "learning_rate": 0.1, "num_leaves": 8, "loss": "squared"}
 
 
 @pytest.fixture(scope="module")
 def slopes(tmp_path_factory):
-    """Return the slopes of fits to a table with 30 % of ``<limit``: those used, and dropped."""
+    """Return the slopes of fits to a table with 30 % of ``<limit``, by what becomes of them."""
     rng = np.random.default_rng(5)
     x = rng.uniform(-1, 1, 3000)
     y = 1 + SLOPE * x + rng.normal(0, 1, len(x))
@@ -28,20 +29,25 @@ def slopes(tmp_path_factory):
     path.write_text("\n".join(["formula,x,y", *lines]) + "\n")
     table = read_table(path, target="y")
     found = {}
-    for bounds in ("use", "drop"):
+    at = np.linspace(-1, 1, 21)
+    for method, bounds in (
+        ("ridge", "use"), ("ridge", "drop"), ("lightgbm", "tobit"), ("lightgbm", "drop"),
+    ):  # fmt: skip
         data = clean_table(table, feature_cols=("x",), bounds=bounds, duplicates="keep")
         model = fit(
-            data, "ridge", features="fractions", intervals=IntervalConfig(method="none"),
-            domain=False,
+            data, method, features="fractions", intervals=IntervalConfig(method="none"),
+            params=TREES if method == "lightgbm" else None, domain=False,
         )  # fmt: skip
-        low, high = model.predict(["Li4000Na4001S"] * 2, [[-1.0], [1.0]]).prediction
-        found[bounds] = (high - low) / 2
+        told = model.predict(["Li4000Na4001S"] * len(at), at[:, None]).prediction
+        found[method, bounds] = np.polyfit(at, told, 1)[0]
     return found
 
 
-def test_bounds_that_are_used_recover_the_slope_within_5_percent(slopes):
-    assert slopes["use"] == pytest.approx(SLOPE, rel=0.05)
+@pytest.mark.parametrize("way", [("ridge", "use"), ("lightgbm", "tobit")])
+def test_bounds_recover_the_slope_within_5_percent(slopes, way):
+    assert slopes[way] == pytest.approx(SLOPE, rel=0.05)
 
 
-def test_without_these_rows_it_is_more_than_15_percent_off(slopes):
-    assert slopes["drop"] < 0.85 * SLOPE
+@pytest.mark.parametrize("method", ["ridge", "lightgbm"])
+def test_without_these_rows_it_is_more_than_15_percent_off(slopes, method):
+    assert slopes[method, "drop"] < 0.85 * SLOPE

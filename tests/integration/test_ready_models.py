@@ -89,6 +89,7 @@ def test_list_names_every_model_and_its_errors(xtalshift):
     assert done.code == 0
     assert lines["seebeck-p, seebeck"].startswith("uV/K\tyes\t0.33, ")
     assert "not shipped" in lines["band-gap-measured"]
+    assert "no licence is stated for these" in lines["band-gap-measured"]
 
 
 def test_info_says_what_to_expect_in_plain_words(xtalshift):

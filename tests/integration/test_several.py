@@ -187,7 +187,7 @@ def test_screen_lists_the_front_whatever_the_chunks(xtalshift, saved, tmp_path):
             "--chunk-rows", chunk, "--distinct",
         )  # fmt: skip
         assert done.code == 0, done.err
-        assert "150 of 152 rows predicted, 1 with an error, 1 duplicates" in done.out
+        assert "150 of 152 rows predicted, 1 with an error, 1 duplicate" in done.out
         tops.append((out / "top.csv").read_bytes())
     assert tops[0] == tops[1]
     top = pd.read_csv(tmp_path / "s13" / "top.csv")

@@ -116,10 +116,11 @@ class ClassAnswer(Situation):
     """What to believe about predicted classes of the candidates."""
 
     expected_log_loss: float
-    expected_low: float
-    expected_high: float
-    """`expected_log_loss`, `expected_low`, `expected_high`: geometric mean over the hold-outs, the
-    smallest and the largest."""
+    expected_low: float | None
+    expected_high: float | None
+    """`expected_log_loss`, `expected_low`, `expected_high`: geometric mean over the hold-outs, and
+    a range that is to hold the log loss of the candidates in eight of ten cases, see
+    `xtalshift.uncertainty.expected_error.expect_loss`; None with one hold-out."""
     constant: float
     """Geometric mean of the log loss of the shares of the classes."""
     coverage: float | None

@@ -33,6 +33,7 @@ def fit_beside(
     rows: FitRows,
     settings: MethodSettings,
     *,
+    hidden: NDArray[np.int64] | None = None,
     params: Mapping[str, Any] | None = None,
     intervals: IntervalConfig,
     domain: ApplicabilityDomain | bool = True,
@@ -54,6 +55,8 @@ def fit_beside(
         With rows of a cheaper fidelity or of other targets.
     method, features, rows, settings
         As in `xtalshift.fit`. Calibration rows calibrate the intervals.
+    hidden : ndarray of int64, optional
+        Rows of the table whose target is not known, though other targets of them are.
     params, intervals, domain, seed, minutes, workers, progress, checkpoint
         As in `xtalshift.fit`.
     """
@@ -70,9 +73,10 @@ def fit_beside(
     else:
         if params:
             raise ConfigError(f"{method} learns several targets together and takes no {params!r}")
+        outside = np.setdiff1d(np.arange(len(data)), known if hidden is None else [*known, *hidden])
         model = _fit_jointly(
-            problem, method, featurizer, own, data.groups[rows.validation], settings, intervals,
-            seed, progress, checkpoint,
+            problem, method, featurizer, own, data.groups[rows.validation],
+            data.groups[outside].astype(str), settings, intervals, seed, progress, checkpoint,
         )  # fmt: skip
         if domain is not True:
             model = replace(model, domain=domain or None)
@@ -88,14 +92,18 @@ def _fit_jointly(
     featurizer: CompositionFeaturizer,
     own: Dataset,
     validation: NDArray[np.object_],
+    held_out: NDArray[Any],
     settings: MethodSettings,
     intervals: IntervalConfig,
     seed: int,
     progress: Progress,
     checkpoint: Path | None,
 ) -> FittedModel:
-    """Return the model of a problem's target of one network for all."""
-    mine, held_out = str(problem.settings.target), _held_out(problem.data, own)
+    """Return the model of a problem's target of one network for all.
+
+    Nothing is learned of the materials `held_out`.
+    """
+    mine, held_out = problem.target, np.setdiff1d(held_out, own.groups.astype(str))
     tables = {
         name: own if name == mine else problem.others[name].take(
             ~np.isin(problem.others[name].groups.astype(str), held_out)
@@ -114,7 +122,7 @@ def _fit_jointly(
     fits = fit_jointly(
         inputs,
         method,
-        transforms=dict.fromkeys(inputs, problem.settings.transform),
+        transforms=dict.fromkeys(inputs, problem.settings.transform) | {**problem.transforms},
         settings=settings,
         intervals=intervals,
         validation=validation,
@@ -125,8 +133,3 @@ def _fit_jointly(
     model = fits[mine].model
     assert isinstance(model, FittedModel)
     return model
-
-
-def _held_out(data: Dataset, own: Dataset) -> NDArray[Any]:
-    """Return the materials of a table of which nothing may be learned."""
-    return np.setdiff1d(data.groups.astype(str), own.groups.astype(str))

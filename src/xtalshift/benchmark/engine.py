@@ -36,14 +36,21 @@ from xtalshift.data.writers import refuse_existing
 from xtalshift.errors import ConfigError
 from xtalshift.files import lock_folder, replace_file
 from xtalshift.jsonio import to_json, write_json
+from xtalshift.methods import METHODS
 from xtalshift.nn.device import describe_device, resolve_device
 from xtalshift.parallel import Executor, Policy, ProgressEvent, make_executor
 from xtalshift.progress import NO_PROGRESS, Progress, resumable
 from xtalshift.progress import Task as ProgressTask
 from xtalshift.provenance import collect_provenance, hash_text
+from xtalshift.words import plural
 
 SPEC_FILE = "benchmark.toml"
 LEADERBOARD_SECONDS = 60.0
+_PRELOAD = ("xtalshift.benchmark.worker", "lightgbm", "sklearn.ensemble")
+_PRELOAD_NETWORKS = ("xtalshift.estimators.network",)
+"""Loads PyTorch, which takes a process about 2 s."""
+_WITHOUT_NETWORKS = frozenset({"constant", "classical", "importance", "target-only"})
+"""Families of methods."""
 
 
 @dataclass(frozen=True)
@@ -170,12 +177,14 @@ def run_locked(
     store = RecordStore.open(out, header, overwrite=options.overwrite)
     _keep_spec(spec, plugins, out)
     for other in options.merge:
-        progress.say(f"{store.merge(other):,} records added from {other}")
+        progress.say(f"{plural(store.merge(other), 'record')} added from {other}")
     audits = audit_splits(shared, tables, out, progress) if spec.audit else {}
     everything = plan_tasks(spec, shared)
     tasks = everything[options.shard[0] - 1 :: options.shard[1]]
     open_tasks = [task for task in tasks if _is_open(task, store, options)]
-    progress.say(f"{len(tasks):,} tasks, {len(tasks) - len(open_tasks):,} of them done before")
+    progress.say(
+        f"{plural(len(tasks), 'task')}, {len(tasks) - len(open_tasks):,} of them done before"
+    )
     try:
         _execute(executor, open_tasks, shared, spec, store, options, progress)
     finally:  # also after Ctrl-C: summarise the finished tasks
@@ -204,13 +213,14 @@ def count_tasks(spec: BenchmarkSpec, folder: Path, progress: Progress = NO_PROGR
     """Return the number of tasks of a benchmark in one line, see `run_benchmark`."""
     plugins = use_plugins(spec.all_plugins, folder, [entry.method for entry in spec.methods])
     spec = spec.check_methods()
-    shared, _ = prepare_shared(spec, plugins, progress)
+    shared, _ = prepare_shared(spec, plugins, progress, compute=False)
     tasks = plan_tasks(spec, shared)
     names = len({(task.name, task.budget) for task in tasks})
     folds = len({(fold.data, fold.split, fold.fold) for fold in shared.folds.values()})
     return (
-        f"{len(tasks):,} tasks: {names} methods (each label budget counts) on {folds} folds of "
-        f"{len(spec.splits)} splits, {spec.seeds} seeds"
+        f"{plural(len(tasks), 'task')}: {plural(names, 'method')} (each label budget counts) on "
+        f"{plural(folds, 'fold')} of {plural(len(spec.splits), 'split')}, "
+        f"{plural(spec.seeds, 'seed')}"
     )
 
 
@@ -220,6 +230,11 @@ def _is_open(task: Task, store: RecordStore, options: RunOptions) -> bool:
     if record is None or not record.ok:
         return record is None or options.retry
     return options.keep and record.files != hash_files(task_folder(store.path.parent, task.id))
+
+
+def _any_network(tasks: Sequence[Task]) -> bool:
+    """Return whether a task may train a network."""
+    return any(METHODS[task.method].family not in _WITHOUT_NETWORKS for task in tasks)
 
 
 def _execute(
@@ -254,7 +269,7 @@ def _execute(
             policy=Policy(
                 fresh=True,
                 gpu=context.settings.device.startswith("cuda"),
-                preload=("xtalshift.benchmark.worker", "lightgbm", "sklearn.ensemble"),
+                preload=(*_PRELOAD, *(_PRELOAD_NETWORKS if _any_network(tasks) else ())),
             ),
             ordered=False,
             on_event=bars.show,
@@ -275,10 +290,8 @@ def _execute(
                 said = time.monotonic()
                 progress.say(f"  so far, OOD error relative to the dummy: {rank_so_far(done)}")
     if limit.skipped:
-        progress.say(
-            f"The time limit is reached; {len(tasks) - len(done):,} tasks are left. Run the same "
-            "command to continue"
-        )
+        left = plural(len(tasks) - len(done), "task", "is", "are")
+        progress.say(f"The time limit is reached; {left} left. Run the same command to continue")
 
 
 @dataclass

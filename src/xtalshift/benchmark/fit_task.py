@@ -84,6 +84,7 @@ def fit_task(
             task.features,
             FitRows(fold.train, fold.val, inside),
             context.settings,
+            hidden=fold.hidden,
             params=params,
             intervals=IntervalConfig(method="none"),
             domain=domain or False,

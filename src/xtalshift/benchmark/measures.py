@@ -42,10 +42,9 @@ class Errors(ClassMeasures):
     """`mae_over_dummy`, `log_loss_over_dummy`: over the error of the training mean, and over the
     log loss of the shares of the classes in training."""
 
-    def either(self, name: str) -> float | None:
-        """Return a measure by its name for numbers; of classes the one that stands for it."""
-        found: float | None = getattr(self, name.replace("mae", self.error_key))
-        return found
+    def either(self, number: float | None, of_classes: float | None) -> float | None:
+        """Return a measure of a number, or the one that stands for it of classes."""
+        return number if self.log_loss is None else of_classes
 
     @property
     def error_key(self) -> str:
@@ -55,9 +54,9 @@ class Errors(ClassMeasures):
     @property
     def error(self) -> float | None:
         """The error itself."""
-        return self.either("mae")
+        return self.either(self.mae, self.log_loss)
 
     @property
     def error_over_dummy(self) -> float | None:
         """The error over that of the dummy."""
-        return self.either("mae_over_dummy")
+        return self.either(self.mae_over_dummy, self.log_loss_over_dummy)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -48,9 +48,25 @@ class Problem:
     """What the column of fidelities says of the rows of `lower`."""
     targets: tuple[str, ...] = ()
     others: Mapping[str, Dataset] = field(default_factory=dict)
-    """`targets`, `others`: names of all targets of the table, in order, and clean rows of those
-    other than `name`, for methods that learn them together. Of a material that `data` has, they are
-    training rows where that is one."""
+    transforms: Mapping[str, str] = field(default_factory=dict)
+    """`targets`, `others`, `transforms`: names of all targets, in order; clean rows of those other
+    than that of `data`, and their changes of scale, for methods that learn them together. Of a
+    material that `data` has, they are training rows where that is one."""
+
+    @property
+    def target(self) -> str:
+        """Name of the target of `data` among `targets`."""
+        named = str(self.settings.target)
+        return named if named in self.targets else self.name
+
+    def with_others(self, others: Mapping[str, Problem]) -> Problem:
+        """Return the table beside others of the benchmark, with the targets in their order."""
+        return replace(
+            self,
+            targets=(self.name, *others),
+            others={name: one.data for name, one in others.items()},
+            transforms={name: one.settings.transform for name, one in others.items()},
+        )
 
     def beside(self, method: str) -> str:
         """Return what a method learns from beside the rows of `data`; an empty text if nothing."""
@@ -150,6 +166,8 @@ class FoldRows:
     """`train`, `val`, `target`: row numbers; `target` in the order of the budgets."""
     tests: tuple[TestRows, ...] = field(repr=False)
     """At least one set of test rows."""
+    hidden: Rows = field(default_factory=lambda: np.zeros(0, dtype=np.int64), repr=False)
+    """Training rows whose target is taken as unknown."""
 
     @property
     def key(self) -> str:
@@ -175,6 +193,7 @@ class FoldRows:
         """Return the hash of all rows."""
         digest = hashlib.sha256()
         named = [("train", self.train), ("val", self.val), ("target", self.target)]
+        named += [("hidden", self.hidden)] if len(self.hidden) else []
         named += [(f"{test.split} {test.role}", test.rows) for test in self.tests]
         for name, rows in named:
             digest.update(f"{name} {len(rows)} ".encode())

@@ -106,17 +106,17 @@ class Score(Errors):
     @property
     def dummy_error(self) -> float | None:
         """The error of the dummy."""
-        return self.either("dummy_mae")
+        return self.either(self.dummy_mae, self.dummy_log_loss)
 
     @property
     def error_low(self) -> float | None:
         """Lower end of the bootstrap interval of the error."""
-        return self.either("mae_low")
+        return self.either(self.mae_low, self.log_loss_low)
 
     @property
     def error_high(self) -> float | None:
         """Upper end of it."""
-        return self.either("mae_high")
+        return self.either(self.mae_high, self.log_loss_high)
 
     @property
     def ok(self) -> bool:
@@ -158,17 +158,17 @@ class MeanScore(Errors):
     @property
     def error_sd(self) -> float | None:
         """Standard deviation of the error over seeds."""
-        return self.either("mae_sd")
+        return self.either(self.mae_sd, self.log_loss_sd)
 
     @property
     def error_over_dummy_sd(self) -> float | None:
         """Standard deviation over seeds of the error over that of the dummy."""
-        return self.either("mae_over_dummy_sd")
+        return self.either(self.mae_over_dummy_sd, self.log_loss_over_dummy_sd)
 
     @property
     def id_error(self) -> float | None:
         """The error on the ID rows of the same split."""
-        return self.either("id_mae")
+        return self.either(self.id_mae, self.id_log_loss)
 
     def describe(self) -> str:
         """Return ``error (error_over_dummy)`` for a table of text; an empty text without one."""

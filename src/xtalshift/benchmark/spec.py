@@ -16,7 +16,7 @@ from xtalshift.data.settings import DataConfig, FidelityConfig
 from xtalshift.errors import ConfigError
 from xtalshift.featurize.blocks import Blocks, combine, split_blocks
 from xtalshift.methods import METHODS, MethodSettings
-from xtalshift.methods.registry import USUAL
+from xtalshift.methods.registry import USUAL, refuse_tobit
 from xtalshift.metrics import Side
 from xtalshift.registry import near_miss
 from xtalshift.splits import SPLITTERS
@@ -62,14 +62,19 @@ class BenchmarkData(DataConfig):
     method, see `xtalshift.model.fidelities.fit_fidelities`."""
     targets: dict[str, str] = Field(default_factory=dict)
     """All targets of the table with their units, for methods that learn them together."""
+    beside: tuple[str, ...] = ()
+    """Names of other tables of the benchmark, whose targets such methods learn together with this
+    one: of its training materials, and of those that it does not have."""
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
-        if self.fidelity.column is not None and (self.cuts or self.targets):
+        if self.fidelity.column is not None and (self.cuts or self.targets or self.beside):
             raise ValueError(
                 "rows of two fidelities have one target, which is a number: leave out cuts, "
                 "several targets or --fidelity-col"
             )
+        if self.targets and self.beside:
+            raise ValueError("targets are those of one table, beside those of several; give one")
         return self
 
     def resolve(self) -> Self:
@@ -111,6 +116,9 @@ class BenchmarkSplit(Settings):
     max_train_rows: int | None = Field(default=None, ge=50)
     """Largest number of training rows (with those for validation), drawn at random by each seed
     after the ID test rows; to see what a method needs."""
+    known_share: float | None = Field(default=None, gt=0, lt=1)
+    """Share of the training rows whose target is known, drawn by each seed; of the others only the
+    targets of tables `beside`, for methods that learn them together."""
     budgets: Budgets | None = None
     validation_share: float | None = Field(default=None, ge=0, lt=1)
     id_share: float | None = Field(default=None, ge=0, lt=1)
@@ -277,6 +285,11 @@ class BenchmarkSpec(MethodSettings):
                 splits[name] = split.model_copy(update={"data": named})
         if self.splits and not splits:
             raise ConfigError(f"no split of the benchmark applies to {', '.join(tables)}")
+        for name in tables:
+            if missing := [one for one in self.data[name].beside if one not in tables]:
+                raise ConfigError(
+                    f"the table {name!r} is learned beside {', '.join(missing)}; name these too"
+                )
         changes = {
             "data": {name: one for name, one in self.data.items() if name in tables},
             "splits": splits,
@@ -297,11 +310,12 @@ class BenchmarkSpec(MethodSettings):
                     raise ValueError(
                         f"split {name!r} is for the table {data!r}, which does not exist{hint}"
                     )
-            if self.joint and split.max_train_rows is not None:
-                raise ValueError(
-                    f"split {name!r} sets max_train_rows, but one training serves all splits of a "
-                    "joint benchmark"
-                )
+            for setting in ("max_train_rows", "known_share"):
+                if self.joint and getattr(split, setting) is not None:
+                    raise ValueError(
+                        f"split {name!r} sets {setting}, but one training serves all splits of a "
+                        "joint benchmark"
+                    )
             if self.joint and split.tail not in {None, self.tail}:
                 raise ValueError(
                     f"split {name!r} sets tail = {split.tail!r}, but the splits of a joint "
@@ -313,6 +327,23 @@ class BenchmarkSpec(MethodSettings):
                     f"the published error of {one.method!r} is for {one.data}/{one.split}, which "
                     "does not exist"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _check_beside(self) -> Self:
+        for name, table in self.data.items():
+            for other in table.beside:
+                if other == name or other not in self.data:
+                    hint = near_miss(other, self.data)
+                    raise ValueError(
+                        f"the table {name!r} is beside {other!r}, which is no other table of the "
+                        f"benchmark{hint}"
+                    )
+                if self.data[other].cuts or self.data[other].fidelity.column is not None:
+                    raise ValueError(
+                        f"the table {name!r} is beside {other!r}, whose targets are classes or of "
+                        "two fidelities; targets that are learned together are numbers"
+                    )
         return self
 
     def check_methods(self) -> Self:
@@ -345,6 +376,8 @@ class BenchmarkSpec(MethodSettings):
                 raise ConfigError(
                     f"method {entry.name!r} needs features {method.features}, not {entry.features}"
                 )
+            if any(data.bounds == "tobit" for data in self.data.values()):
+                refuse_tobit(entry.method)
         if all(entry.method != "dummy" for entry in methods):
             methods = (MethodEntry(name="dummy", method="dummy"), *methods)
         return self.model_copy(update={"methods": methods, "plugins": self.all_plugins})

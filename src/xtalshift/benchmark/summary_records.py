@@ -137,17 +137,17 @@ class SummaryCell(MeanScore):
     @property
     def error_low(self) -> float | None:
         """Lower end of the interval of the error."""
-        return self.either("mae_low")
+        return self.either(self.mae_low, self.log_loss_low)
 
     @property
     def error_high(self) -> float | None:
         """Upper end of it."""
-        return self.either("mae_high")
+        return self.either(self.mae_high, self.log_loss_high)
 
     @property
     def worst_fold_error(self) -> float | None:
         """Largest mean error of a fold."""
-        return self.either("worst_fold_mae")
+        return self.either(self.worst_fold_mae, self.worst_fold_log_loss)
 
     @property
     def missing(self) -> int:

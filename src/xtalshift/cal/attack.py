@@ -138,12 +138,18 @@ def _ascend(
 
 def _label(model: nn.Module, rows: Rows, config: CALConfig) -> Rows:
     """Return rows with the targets that adversarial rows get where they are."""
-    return rows if config.labels == "own" else replace(rows, y=mean_prediction(model, rows.x))
+    if config.labels == "own":
+        return rows
+    mean = mean_prediction(model, rows.x)
+    known = None
+    if rows.bounds is not None:
+        known = torch.stack([mean, mean, rows.bounds[..., 2]], dim=-1)
+    return replace(rows, y=mean, bounds=known)
 
 
 @torch.no_grad()
 def _loss(model: nn.Module, rows: Rows, loss: RowLoss) -> Tensor:
-    return mean_loss(model(rows.x), rows.y, rows.weights, loss)
+    return mean_loss(model(rows.x), rows.labels, rows.weights, loss)
 
 
 def attack_objective_gradient(
@@ -172,7 +178,7 @@ def attack_objective_gradient(
         Gradient of the objective, with the transport cost.
     """
     leaf = x_adv.detach().requires_grad_()
-    mean = mean_loss(model(leaf), rows.y, rows.weights, loss)
+    mean = mean_loss(model(leaf), rows.labels, rows.weights, loss)
     (gradient,) = torch.autograd.grad(mean, leaf)
     return mean.detach(), _charge(gradient, x_adv - rows.x, state)
 

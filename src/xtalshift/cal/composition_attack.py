@@ -15,8 +15,9 @@ from xtalshift.cal.substitution import Trials, substitute_best
 from xtalshift.cal.torch_features import TorchFeatures
 from xtalshift.cal.weights import CALState
 from xtalshift.errors import ConfigError, DataError
+from xtalshift.nn.losses import RowLoss
 from xtalshift.nn.padded_compositions import Slots
-from xtalshift.nn.rows import Rows, mean_loss
+from xtalshift.nn.rows import Rows, mean_loss, row_losses
 
 MIN_FRACTION = 1e-3
 """Lower limit of a fraction (or its starting value, if that is less)."""
@@ -65,6 +66,8 @@ class CompositionAttack:
         Number of elements of a row that may be replaced.
     neighbours : int
         Number of candidates for each.
+    loss : callable
+        ``l``, the loss of each row.
 
     Raises
     ------
@@ -88,6 +91,7 @@ class CompositionAttack:
     charge_neutral: bool = True
     substitutions: int = 0
     neighbours: int = 5
+    loss: RowLoss = row_losses
 
     def __post_init__(self) -> None:
         for name in ("steps", "step_size", "fraction_budget", "substitutions"):
@@ -142,7 +146,7 @@ class CompositionAttack:
             raise DataError(f"{rows.x.ndim=}: attack the members of an ensemble one by one")
         if self.fraction_budget == 0 or (self.steps == 0 and self.substitutions == 0):
             return rows.x, slots
-        goal = Goal(model, rows.x, rows.y, weights, gamma, within, generator)
+        goal = Goal(model, rows.x, rows.labels, weights, gamma, within, generator, self.loss)
         point = _Point(slots, self.features.read_possible(rows.x), rows.x)
         if self.substitutions:
             slots, x = substitute_best(
@@ -262,13 +266,15 @@ def _centre(values: Tensor, free: Tensor) -> Tensor:
     return torch.where(free, values - mean, 0.0)
 
 
-def attack_compositions(features: TorchFeatures) -> Attack:
+def attack_compositions(features: TorchFeatures, loss: RowLoss = row_losses) -> Attack:
     """Return an attack that moves compositions; their features follow.
 
     Parameters
     ----------
     features : TorchFeatures
         From compositions to the standardised features of the model.
+    loss : callable
+        The loss of each row.
 
     Returns
     -------
@@ -279,7 +285,7 @@ def attack_compositions(features: TorchFeatures) -> Attack:
 
     def attacker(model: nn.Module, rows: Rows, state: CALState, config: CALConfig) -> Attacked:
         if not config.attacks:
-            return attack(model, rows, state, config)
+            return attack(model, rows, state, config, loss=loss)
 
         mover = CompositionAttack(
             features,
@@ -289,9 +295,10 @@ def attack_compositions(features: TorchFeatures) -> Attack:
             charge_neutral=config.charge_neutral,
             substitutions=config.substitutions,
             neighbours=config.neighbours,
+            loss=loss,
         )
         with torch.no_grad():
-            start_loss = mean_loss(model(rows.x), rows.y, rows.weights)
+            start_loss = mean_loss(model(rows.x), rows.labels, rows.weights, loss)
         within = within_ball(config, state.weights)
         x_adv, moved = mover(model, rows, state.weights, float(state.gamma), within)
         return Attacked(replace(rows, x=x_adv, compositions=moved), x_adv - rows.x, start_loss)

@@ -42,7 +42,7 @@ class KeptStructureAttack:
     ) -> Attacked:
         """Return adversarial rows."""
         if not config.attacks:
-            return attack(model, rows, state, config)
+            return attack(model, rows, state, config, loss=self.mover.loss)
         if rows.crystals is None:
             raise DataError("rows have no crystals; attack their features instead")
         numbers, within = rows.crystals.numbers, within_ball(config, state.weights)
@@ -53,7 +53,7 @@ class KeptStructureAttack:
             self.kept[numbers[new]] = x_new
             self.known[numbers[new]] = True
         with torch.no_grad():
-            start_loss = mean_loss(model(rows.x), rows.y, rows.weights)
+            start_loss = mean_loss(model(rows.x), rows.labels, rows.weights, self.mover.loss)
         x_adv = self.kept[numbers]
         return Attacked(replace(rows, x=x_adv), x_adv - rows.x, start_loss)
 

@@ -306,7 +306,10 @@ def select_hardest(
     predictions = predict_rows(model, rows.x)
     if objective == "loss":
         members = getattr(model, "members", None)
-        losses = loss(predictions, rows.y if members is None else rows.y.expand(members, -1))
+        labels = rows.labels
+        losses = loss(
+            predictions, labels if members is None else labels.expand(members, *labels.shape)
+        )
     else:
         losses = predictions.std(dim=0).expand_as(predictions)
     if rows.weights is not None:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from xtalshift.cal.attack import ball_norm
 from xtalshift.cal.settings import CALConfig
+from xtalshift.nn.losses import RowLoss
 from xtalshift.nn.rows import row_losses
 
 Within = Callable[[Tensor], Tensor]
@@ -62,13 +63,15 @@ class Goal:
     model : torch.nn.Module
         Called as ``model(x, generator)``.
     x, y : Tensor, shapes (n, d) and (n,)
-        Rows before the attack.
+        Rows before the attack: features, and the labels that `loss` takes.
     weights, gamma : Tensor of shape (d,), float
         Transport cost.
     within : callable
         Decides which displacements are allowed.
     generator : torch.Generator, optional
         If given, dropout is on.
+    loss : callable
+        The loss ``l`` of each row.
     """
 
     model: nn.Module
@@ -78,12 +81,13 @@ class Goal:
     gamma: float
     within: Within
     generator: torch.Generator | None = None
+    loss: RowLoss = row_losses
 
     def value(self, x_adv: Tensor, row: Tensor | None = None) -> Tensor:
         """Return the objective of each adversarial row; `row` are the rows they come from."""
         x, y = (self.x, self.y) if row is None else (self.x[row], self.y[row])
         cost = ((x_adv - x).square() * self.weights).sum(dim=1)
-        return row_losses(self.model(x_adv, self.generator), y) - self.gamma * cost
+        return self.loss(self.model(x_adv, self.generator), y) - self.gamma * cost
 
     def climb(
         self, features: Features, start: Tensor, step: Step, steps: int, length: float

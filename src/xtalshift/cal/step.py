@@ -176,7 +176,7 @@ def _unrolled(
         if measure:
             with torch.no_grad():
                 moved = attacked.rows
-                after = mean_loss(model(moved.x), moved.y, moved.weights, loss)
+                after = mean_loss(model(moved.x), moved.labels, moved.weights, loss)
                 gain = after - attacked.start_loss
         last = erm_step(model, attacked.rows, optimizer, dropout, loss)
     terms = []

@@ -18,8 +18,9 @@ from xtalshift.featurize import CompositionFeatures
 from xtalshift.featurize.atom_batches import split_atoms
 from xtalshift.featurize.scale import FeatureScaler
 from xtalshift.nn.crystal_rows import CrystalRows
+from xtalshift.nn.losses import RowLoss
 from xtalshift.nn.padded_compositions import Slots, pad_compositions
-from xtalshift.nn.rows import Rows
+from xtalshift.nn.rows import Rows, row_losses
 from xtalshift.structure import Structures
 
 
@@ -65,6 +66,8 @@ class StructureAttack:
     charge_neutral : bool
         Where a neutral assignment of oxidation states is known, replace an element only by one that
         can have its oxidation state.
+    loss : callable
+        ``l``, the loss of each row.
     """
 
     features: CrystalFeatures
@@ -72,6 +75,7 @@ class StructureAttack:
     substitutions: int = 0
     neighbours: int = 5
     charge_neutral: bool = False
+    loss: RowLoss = row_losses
 
     def __call__(
         self, model: nn.Module, rows: Rows, weights: Tensor, gamma: float, within: Within
@@ -115,7 +119,7 @@ class StructureAttack:
             chosen = torch.from_numpy(part).to(rows.x.device)
             some = rows.take(chosen)
             assert some.crystals is not None
-            goal = Goal(model, some.x, some.y, weights, gamma, _known(within))
+            goal = Goal(model, some.x, some.labels, weights, gamma, _known(within), loss=self.loss)
             x_adv[chosen], structures = self._attack(some.crystals, goal)
             moved.append(structures)
         return x_adv, Structures.join(moved)
@@ -175,7 +179,10 @@ def _known(within: Within) -> Within:
 
 
 def build_structure_attack(
-    featurizer: CompositionFeatures, scaler: FeatureScaler, config: CALConfig
+    featurizer: CompositionFeatures,
+    scaler: FeatureScaler,
+    config: CALConfig,
+    loss: RowLoss = row_losses,
 ) -> StructureAttack:
     """Return the attack of the settings.
 
@@ -187,6 +194,8 @@ def build_structure_attack(
         A fitted one.
     config : CALConfig
         Settings.
+    loss : callable
+        The loss of each row.
 
     Raises
     ------
@@ -206,4 +215,5 @@ def build_structure_attack(
         substitutions=config.substitutions,
         neighbours=config.neighbours,
         charge_neutral=config.charge_neutral,
+        loss=loss,
     )

@@ -99,7 +99,7 @@ def stability_gradient(
 
     `loss` is that of each row; the other arguments are those of `stability_loss`.
     """
-    losses = loss(model(rows.x), rows.y)
+    losses = loss(model(rows.x), rows.labels)
     if rows.weights is not None:
         losses = losses * (rows.weights / rows.weights.mean(dim=-1, keepdim=True))
     stability = stability_loss(losses, environments, n_environments, spread).sum()
@@ -149,7 +149,7 @@ def mixed_derivative(
     else:
         parameters = {name: value.requires_grad_() for name, value in at.items()}
         predictions = functional_call(model, parameters, (leaf,))
-    mean = mean_loss(predictions, adversarial.y, adversarial.weights, loss)
+    mean = mean_loss(predictions, adversarial.labels, adversarial.weights, loss)
     gradient = torch.autograd.grad(mean, list(parameters.values()), create_graph=True)
     by_name = dict(zip(parameters, gradient, strict=True))
     chosen = [by_name[name] for name in select_parameters(model, layers)]

@@ -14,6 +14,7 @@ from xtalshift.errors import ConfigError, UsageError
 from xtalshift.methods import adapting_methods
 from xtalshift.parallel import count_cores, limited_threads
 from xtalshift.registry import near_miss
+from xtalshift.words import plural
 
 if TYPE_CHECKING:
     from xtalshift.cal.adaptation import AdaptConfig
@@ -241,13 +242,13 @@ def _describe(adapted: Adapted[Any], method: str) -> str:
         ]
     if found.kept and found.before == found.after:  # no correction is worth naming
         return (
-            f"{error_name} on {found.n:,} labels: {sizes[0]} ({constant}: {sizes[2]})\n"
+            f"{error_name} on {plural(found.n, 'label')}: {sizes[0]} ({constant}: {sizes[2]})\n"
             f"{_stays(found, method)}"
         )
     error = found.standard_error
     gain = "" if error is None else f"; the difference is uncertain by {error:.2g}{shown}"
     text = (
-        f"{error_name} on {found.n:,} labels, each held out in turn: {sizes[0]} before, "
+        f"{error_name} on {plural(found.n, 'label')}, each held out in turn: {sizes[0]} before, "
         f"{sizes[1]} after ({constant}: {sizes[2]}{gain})"
     )
     if found.kept:

@@ -12,6 +12,7 @@ from xtalshift.cli import options
 from xtalshift.cli.progress import make_progress
 from xtalshift.data.writers import check_output
 from xtalshift.parallel import count_cores, limited_threads
+from xtalshift.words import plural
 
 if TYPE_CHECKING:
     from xtalshift.data.settings import DataConfig
@@ -104,7 +105,7 @@ def _print_found(found: Calibrated | CalibratedClasses) -> None:
 def _print_intervals(found: Calibrated) -> None:
     name = f" {found.model.card.unit}" if found.model.card.unit else ""
     typer.echo(
-        f"MAE on {found.n:,} labels: {found.mae:.4g}{name} (the mean of the labels: "
+        f"MAE on {plural(found.n, 'label')}: {found.mae:.4g}{name} (the mean of the labels: "
         f"{found.constant:.4g})"
     )
     before, after = found.widths
@@ -120,7 +121,7 @@ def _print_intervals(found: Calibrated) -> None:
 
 def _print_classes(found: CalibratedClasses) -> None:
     typer.echo(
-        f"Accuracy on {found.n:,} labels: {100 * found.accuracy:.0f} %; log loss "
+        f"Accuracy on {plural(found.n, 'label')}: {100 * found.accuracy:.0f} %; log loss "
         f"{found.log_loss:.4g} (the shares of their classes: {found.constant:.4g})"
     )
     before, after = found.sizes

@@ -68,7 +68,7 @@ def check_command(
     targets = settings_of_targets(given)
     if len(targets) > 1 and (fix is not None or strict):
         raise UsageError("--fix and --strict are for one target; name it alone (--target)")
-    if len(targets) > 1 and given.bounds == "use":  # of those that are numbers
+    if len(targets) > 1 and given.bounds != "drop":  # of those that are numbers
         from xtalshift.model.several_inputs import settings_of_kinds
 
         targets = settings_of_kinds(targets, read_settings(targets)[0])

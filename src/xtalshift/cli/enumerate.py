@@ -13,6 +13,7 @@ import typer
 from xtalshift.cli.options import Overwrite, split_names
 from xtalshift.cli.progress import make_progress
 from xtalshift.data.writers import check_output, open_writer, refuse_loss
+from xtalshift.words import plural
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -164,13 +165,14 @@ def enumerate_command(
     progress = make_progress()
     contains = settings.describe()
     progress.say(
-        f"{total:,} compositions to check{'; ' * bool(contains)}{contains}{_advise(total)}"
+        f"{plural(total, 'composition')} to check{'; ' * bool(contains)}{contains}{_advise(total)}"
     )
     with _open(out) as write:
         done = write_candidates(settings, write, progress)
     kept = f" (the most plausible of {done.found:,})" * (done.written < done.found)
     typer.echo(
-        f"{done.written:,} formulas{kept}{'' if out is None else f': {out}'}", err=out is None
+        f"{plural(done.written, 'formula')}{kept}{'' if out is None else f': {out}'}",
+        err=out is None,
     )
 
 

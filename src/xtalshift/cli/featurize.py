@@ -10,6 +10,7 @@ import typer
 from xtalshift.cli import options
 from xtalshift.cli.progress import make_progress
 from xtalshift.data.writers import check_output, open_writer, refuse_loss
+from xtalshift.words import plural
 
 ROW_GROUP = 2  # pieces of features that are written together
 
@@ -63,4 +64,7 @@ def featurize_command(
                 columns = len(found.names)
                 task.advance(len(formulas))
         written.result()
-    typer.echo(f"{rows:,} rows, {columns} features, {bad:,} rows with an error: {out}")
+    typer.echo(
+        f"{plural(rows, 'row')}, {plural(columns, 'feature')}, {plural(bad, 'row')} with an error: "
+        f"{out}"
+    )

@@ -25,7 +25,10 @@ _Name = Annotated[str, typer.Argument(help="A name from 'xtalshift models list'.
 
 @app.command("list")
 def list_command() -> None:
-    """List the ready models: name, unit, whether it is in the package, error, property."""
+    """List the ready models: name, unit, whether it is in the package, error, property.
+
+    Of a model that is not in the package the reason stands in place of its error.
+    """
     from xtalshift.model.ready import get_recipe, is_shipped, list_recipes
     from xtalshift.model.ready.evaluation import read_evaluation
 
@@ -38,7 +41,7 @@ def list_command() -> None:
                 ", ".join((name, *recipe.aliases)),
                 recipe.unit or ", ".join(recipe.classes),
                 "yes" if is_shipped(recipe) else "not shipped",
-                "" if found is None else _brief(found),
+                recipe.not_shipped if found is None else _brief(found),
                 recipe.title,
             )
         )

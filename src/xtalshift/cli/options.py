@@ -115,7 +115,8 @@ Duplicates = Annotated[
 Bounds = Annotated[
     str | None,
     typer.Option(
-        help="Targets such as <4.2 and 19-21: drop (default) such rows | use what they say.",
+        help="Targets such as <4.2 and 19-21: drop (default) such rows | use what they say | tobit "
+        "(in the loss of a network or of lightgbm).",
         rich_help_panel=_DATA,
     ),
 ]

@@ -239,9 +239,11 @@ def _notes(row: dict[Any, Any], level: float) -> tuple[str, str]:
         shown = nearest if isinstance(nearest, str) else f"{nearest:.4g}"
         text += f"  nearest {row['nearest_formula']}: {shown}"
     if row["n_clipped"]:
-        text += f"  ({row['n_clipped']} features far outside the training range)"
+        text += f"  ({plural(int(row['n_clipped']), 'feature')} far outside the training range)"
     if row["n_imputed"]:
-        text += f"  ({row['n_imputed']} properties of its elements are not tabulated)"
+        n = int(row["n_imputed"])
+        are = "is" if n == 1 else "are"
+        text += f"  ({plural(n, 'property')} of its elements {are} not tabulated)"
     return interval, text
 
 
@@ -308,8 +310,8 @@ def _describe(counts: PredictionCounts, level: float) -> list[str]:
     """Return the lines that end a prediction."""
     first, *others = [*counts.examples.values(), ""]
     lines = [
-        f"{counts.rows - counts.bad:,} of {counts.rows:,} rows predicted; {counts.bad:,} with an "
-        f"error. {first}".strip(),
+        f"{counts.rows - counts.bad:,} of {plural(counts.rows, 'row')} predicted; {counts.bad:,} "
+        f"with an error. {first}".strip(),
         *(f"  {other}" for other in others if other),
     ]
     if counts.bad > len(counts.examples):

@@ -285,11 +285,11 @@ def _stdin() -> FormulaSource:
 
 def _describe(summary: ScreenSummary) -> str:
     counts = summary.counts
-    text = f"{counts['ok']:,} of {counts['rows']:,} rows predicted"
+    text = f"{counts['ok']:,} of {plural(counts['rows'], 'row')} predicted"
     if counts["errors"]:
         text += f", {counts['errors']:,} with an error"
     if counts["duplicates"]:
-        text += f", {counts['duplicates']:,} duplicates"
+        text += f", {plural(counts['duplicates'], 'duplicate')}"
     if counts["ok"]:
         text += f"; {counts['in_domain']:,} in the domain of the model"
     if summary.rows_per_second:

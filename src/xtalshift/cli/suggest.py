@@ -15,6 +15,7 @@ from xtalshift.data.spreadsheet import mark_frame
 from xtalshift.data.units import name_with_unit
 from xtalshift.data.writers import check_output, open_writer, refuse_loss
 from xtalshift.uncertainty.settings import LEVEL
+from xtalshift.words import plural
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -182,7 +183,7 @@ def suggest_command(
             writer.write(chosen)
     aside = out is None and not _on_terminal()
     if out is not None:
-        typer.echo(f"{len(chosen):,} suggestions by rule {decided}: {out}")
+        typer.echo(f"{plural(len(chosen), 'suggestion')} by rule {decided}: {out}")
     elif aside:
         typer.echo(mark_frame(chosen).to_csv(index=False), nl=False)
     else:
@@ -232,7 +233,7 @@ def _suggest_several(
         err=aside,
     )
     if out is not None:
-        typer.echo(f"{len(found.frame):,} suggestions: {out}")
+        typer.echo(f"{plural(len(found.frame), 'suggestion')}: {out}")
     elif aside:
         typer.echo(mark_frame(found.frame).to_csv(index=False), nl=False)
     else:

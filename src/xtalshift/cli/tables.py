@@ -172,7 +172,10 @@ def print_leaderboard(summary: BenchmarkSummary) -> None:
     left = f", {summary.n_left:,} left" if summary.n_left else ""
     failed = f", {summary.n_failed:,} failed" if summary.n_failed else ""
     partly = f"; {plural(summary.n_unscored, 'split')} not scored" if summary.n_unscored else ""
-    say(console, f"{summary.n_done:,} of {summary.n_tasks:,} tasks done{left}{failed}{partly}")
+    say(
+        console,
+        f"{summary.n_done:,} of {plural(summary.n_tasks, 'task')} done{left}{failed}{partly}",
+    )
     for failure in summary.failures[:_N_FAILURES]:
         say(
             console,

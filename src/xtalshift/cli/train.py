@@ -376,9 +376,9 @@ def _say_fidelities(both: TrainedOnFidelities, method: str) -> None:
     else:
         alone = "" if fitted.alone is None else f"{fitted.alone:.4g} from {high!r} alone, "
         typer.echo(
-            f"{method}: {high!r} from {fitted.n_high:,} rows of it and {fitted.n_low:,} of "
-            f"{low!r}: MAE {found.after:.4g}{unit} of {found.n:,} rows, each predicted by fits to "
-            f"others ({alone}{found.before:.4g} by the model of {low!r} as it is, "
+            f"{method}: {high!r} from {plural(fitted.n_high, 'row')} of it and {fitted.n_low:,} of "
+            f"{low!r}: MAE {found.after:.4g}{unit} of {plural(found.n, 'row')}, each predicted by "
+            f"fits to others ({alone}{found.before:.4g} by the model of {low!r} as it is, "
             f"{found.constant:.4g} by the mean)"
         )
         if found.kept:

@@ -54,7 +54,7 @@ def clean_table(
     strict: bool = False,
     feature_cols: Sequence[str] = (),
     noise_from_replicates: bool = False,
-    bounds: Literal["drop", "use"] = "drop",
+    bounds: Literal["drop", "use", "tobit"] = "drop",
 ) -> Dataset:
     """Drop unusable rows and merge rows of the same material.
 
@@ -78,9 +78,9 @@ def clean_table(
     noise_from_replicates : bool
         Whether the pooled standard deviation of rows of one material is the uncertainty of every
         row, see `xtalshift.data.replicates.replicate_noise`.
-    bounds : {"drop", "use"}
+    bounds : {"drop", "use", "tobit"}
         Whether rows whose target is a bound or a range (``<4.2``, ``19-21``) are unusable, or keep
-        what is known of it in `bounds`.
+        what is known of it in `bounds`; ``tobit``: for the loss of a fit.
 
     Returns
     -------
@@ -106,8 +106,8 @@ def clean_table(
                 "material vote by default"
             )
         return _clean_classes(table, duplicates, strict=strict, feature_cols=feature_cols)
-    if bounds == "use":
-        table = use_bounds(table)
+    if bounds != "drop":
+        table = replace(use_bounds(table), bounds_in_loss=bounds == "tobit")
     assert table.targets is not None
     found = inspect_table(table, feature_cols, merge=duplicates != "keep")
     if strict and found.bad.size:
@@ -117,7 +117,7 @@ def clean_table(
         raise DataError(_nothing_left(table, found.dropped))
     codes, first = found.groups
     targets, known, findings = table.targets[good], None, found.findings
-    if bounds == "use" and table.bounds is not None:
+    if bounds != "drop" and table.bounds is not None:
         told = join_bounds(codes, targets, table.bounds[good], merge=duplicates != "keep")
         good, codes, targets, known = good[told.kept], codes[told.kept], told.targets, told.bounds
         first = np.unique(codes, return_index=True)[1]

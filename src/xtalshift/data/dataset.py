@@ -76,6 +76,9 @@ class Dataset:
         What is known of each target, also of a cell such as ``<4.2``, from -inf to 4.2; see
         `xtalshift.data.numbers.NumberColumn`. None if the data were not read from a file, and after
         cleaning if no bound is used.
+    bounds_in_loss : bool
+        Whether a fit takes the bounds into its loss as they are (Tobit), in place of what fits
+        expect of the values.
     classes : tuple of str, or None
         Names of the classes, if the target is one: `targets` are then their numbers, from 0. None
         for a target that is a number.
@@ -109,6 +112,7 @@ class Dataset:
     noise: FloatArray | None = None
     row_problems: ObjectArray | None = None
     bounds: FloatArray | None = None
+    bounds_in_loss: bool = False
     classes: tuple[str, ...] | None = None
     ordered: bool = False
     intake: CleaningReport | None = None
@@ -370,6 +374,8 @@ class Dataset:
         header = repr((self.target_name, named))
         if self.classes is not None:
             header = repr((self.target_name, named, self.classes, self.ordered))
+        if self.bounds_in_loss:
+            header += " tobit"
         rows = zip(*(column.tolist() for column in columns), strict=True)
         return hash_text([header, *map(repr, rows)])
 

@@ -133,8 +133,9 @@ class DataConfig(ReadingOptions):
     duplicates: Literal["keep", "mean", "median", "lowest", "highest"] = "mean"
     """``keep``, or merge rows of one reduced formula by ``mean``, ``median``, ``lowest`` or
     ``highest`` target."""
-    bounds: Literal["drop", "use"] = "drop"
-    """Cells such as ``<4.2`` and ``19-21``: ``drop`` such rows, or ``use`` what they say."""
+    bounds: Literal["drop", "use", "tobit"] = "drop"
+    """Cells such as ``<4.2`` and ``19-21``: ``drop`` such rows, ``use`` what they say, or take them
+    into the loss of methods that can (``tobit``)."""
     strict: bool = False
     """Whether an unusable row is an error."""
 

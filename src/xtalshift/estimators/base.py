@@ -16,6 +16,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from xtalshift.errors import ConfigError, DataError
+from xtalshift.estimators.bounds import TargetBounds
 from xtalshift.estimators.class_predictors import ClassPredictor
 from xtalshift.estimators.predictors import Learned, Predictor
 from xtalshift.featurize import CompositionSource
@@ -44,6 +45,8 @@ class Labelled:
     """Shape (n,). Reduced formulas."""
     fresh: NDArray[np.bool_] | None = None
     """Shape (n,). Whether the features of a row were made without its material; None if all."""
+    bounds: TargetBounds | None = None
+    """N rows. What is known of their targets, if some are bounds that the loss takes as such."""
 
     def take(self, rows: NDArray[Any] | slice) -> Labelled:
         """Return the rows that an index or mask selects."""
@@ -55,6 +58,7 @@ class Labelled:
             None if self.origin is None else self.origin.take(rows),
             None if self.groups is None else self.groups[rows],
             None if self.fresh is None else self.fresh[rows],
+            None if self.bounds is None else self.bounds.take(rows),
         )
 
 
@@ -146,6 +150,8 @@ class Learner(BaseEstimator, Learned):
         blocks: Mapping[str, range] | None = None,
         fresh: ArrayLike | None = None,
         val_fresh: ArrayLike | None = None,
+        bounds: TargetBounds | None = None,
+        val_bounds: TargetBounds | None = None,
         classes: ArrayLike | None = None,
         progress: Progress = NO_PROGRESS,
         checkpoint: Path | None = None,
@@ -186,6 +192,9 @@ class Learner(BaseEstimator, Learned):
         fresh, val_fresh : array_like of bool, shapes (n,) and (m,), optional
             For stacks: whether the learned features of a row were made without its material, so
             that its error shows that of a new material. By default all were.
+        bounds, val_bounds : TargetBounds of n and m rows, optional
+            What is known of targets, for regressors whose loss takes bounds as such (Tobit). `y` of
+            such a row is a bound, or the middle of two.
         classes : array_like, shape (k,), optional
             For classifiers: all classes there are, sorted, where `y` may lack some; these get the
             probability 0. By default those of `y`.
@@ -214,7 +223,10 @@ class Learner(BaseEstimator, Learned):
             origin=origin,
             blocks=blocks,
             fresh=fresh,
+            bounds=bounds,
         )
+        if (bounds is None) != (val_bounds is None) and X_val is not None:
+            raise ValueError("give both bounds and val_bounds, or neither")
         if X_target is None and y_target is not None:
             raise ValueError("y_target needs X_target")
         if y_target is None and target_weight is not None:
@@ -238,6 +250,7 @@ class Learner(BaseEstimator, Learned):
             origin,
             None if groups is None else np.asarray(groups),
             None if fresh is None else np.asarray(fresh, dtype=bool),
+            bounds,
         )
         _check_lengths(rows)
         rng = as_generator(self.random_state)
@@ -245,6 +258,7 @@ class Learner(BaseEstimator, Learned):
             held_out = self._check_rows(X_val, y_val, val_groups, val_weight)
             if val_fresh is not None:
                 held_out = replace(held_out, fresh=np.asarray(val_fresh, dtype=bool))
+            held_out = replace(held_out, bounds=val_bounds)
             _check_lengths(held_out)
         else:
             rows, held_out = self._hold_out(rows, groups, rng)
@@ -592,6 +606,8 @@ def fit_clone(
     fitted: Learner = clone(regressor).set_params(random_state=data.rng)
     if "blocks" in fitted.uses:
         labels |= {"blocks": data.blocks, "fresh": train.fresh, "val_fresh": validation.fresh}
+    if train.bounds is not None:
+        labels |= {"bounds": train.bounds, "val_bounds": validation.bounds}
     return fitted.fit(
         train.X,
         train.y,
@@ -657,6 +673,8 @@ def fingerprint(what: str, data: FitData) -> str:
             digest.update(b"none" if values is None else np.ascontiguousarray(values).tobytes())
         labels = None if rows.environments is None else rows.environments.tolist()
         digest.update(repr(labels).encode())
+        if rows.bounds is not None:
+            digest.update(rows.bounds.stacked().tobytes())
     return digest.hexdigest()
 
 
@@ -740,6 +758,7 @@ def _check_lengths(rows: Labelled) -> None:
         "environments": None if rows.environments is None else len(rows.environments),
         "origin": None if rows.origin is None else len(rows.origin.compositions),
         "fresh": None if rows.fresh is None else len(rows.fresh),
+        "bounds": None if rows.bounds is None else len(rows.bounds),
     }
     for name, length in lengths.items():
         if length not in {None, len(rows.y)}:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -29,6 +30,7 @@ from xtalshift.estimators.predictors import (
     Statistic,
 )
 from xtalshift.estimators.searched import SearchedRegressor, Tried
+from xtalshift.estimators.tobit_trees import TobitObjective
 from xtalshift.estimators.tree_sum import TreeSum
 from xtalshift.featurize.scale import FeatureScaler
 
@@ -143,6 +145,7 @@ class Boosted:
         unit: float = 1.0,
         what: str = "LightGBM",
         metric: str = "val_mae",
+        error: Callable[..., Any] | None = None,
     ) -> lightgbm.Booster:
         """Return the trees with the smallest validation error, for targets in a unit."""
         import lightgbm
@@ -158,6 +161,7 @@ class Boosted:
                 rows,
                 self.n_estimators,
                 valid_sets=[held_out],
+                feval=error,
                 callbacks=self._callbacks(task, unit, metric),
             )
 
@@ -168,6 +172,7 @@ class Boosted:
         parts: list[tuple[IntArray, IntArray]],
         unit: float = 1.0,
         metric: str = "val_mae",
+        error: Callable[..., Any] | None = None,
     ) -> tuple[list[lightgbm.Booster], int]:
         """Return the trees of each fold, and the number that is best over all folds."""
         import lightgbm
@@ -180,6 +185,7 @@ class Boosted:
                 rows,
                 self.n_estimators,
                 folds=parts,
+                feval=error,
                 return_cvbooster=True,
                 callbacks=self._callbacks(task, unit, metric),
             )
@@ -207,6 +213,8 @@ def parts_of(folds: IntArray) -> list[tuple[IntArray, IntArray]]:
 class LightGBMRegressor(Boosted, LightGBMPredictor, Regressor):
     """Gradient-boosted trees, stopped early on validation rows; the same bits in every run.
 
+    With bounds in `fit`, trees minimise the Tobit loss, see `xtalshift.estimators.tobit_trees`.
+
     Parameters
     ----------
     n_estimators : int, default 2000
@@ -226,11 +234,23 @@ class LightGBMRegressor(Boosted, LightGBMPredictor, Regressor):
         As in `IRNetRegressor`.
     """
 
+    uses = frozenset({"bounds"})
+
     def _fit(self, data: FitData) -> None:
         if self.loss not in OBJECTIVES:
             raise ConfigError(f"loss = {self.loss!r}; expected {', '.join(OBJECTIVES)}")
         seed = int(data.rng.integers(2**31 - 1))
         self._set_trees(self._boost(data, seed, self._objective(data.train)))
+
+    def _plan(self, data: FitData, loss: dict[str, Any]) -> _Plan:
+        """Return what LightGBM gets for some rows: the loss of values, or that of bounds."""
+        unit = _unit(data.train.y)
+        if data.train.bounds is None:
+            return _Plan(data, loss, unit, unit)
+        start = float(np.average(data.train.y, weights=data.train.weights))
+        numbered, tobit = TobitObjective.of(data, start, unit)
+        shown = OBJECTIVES[self.loss]
+        return _Plan(numbered, tobit.parameters(), 1.0, unit, start, tobit.mean, shown)
 
     def _objective(self, train: Labelled) -> dict[str, Any]:
         """Return LightGBM's parameters for the loss."""
@@ -241,28 +261,32 @@ class LightGBMRegressor(Boosted, LightGBMPredictor, Regressor):
 
     def _boost(self, data: FitData, seed: int, loss: dict[str, Any], what: str = "LightGBM") -> str:
         """Return the trees that minimise a loss, in LightGBM's text format."""
-        unit = _unit(data.train.y)
-        parameters = self._parameters(len(data.train.y), seed, loss)
-        booster = self._train(parameters, data, unit, what)
-        return _to_text(booster, unit, booster.best_iteration)
+        plan = self._plan(data, loss)
+        parameters = self._parameters(len(data.train.y), seed, plan.loss)
+        booster = self._train(
+            parameters, plan.data, plan.target_unit, what, plan.metric, plan.error
+        )
+        return plan.to_text(booster, booster.best_iteration)
 
     def cross_fit(self, data: FitData, folds: IntArray) -> CrossFit:
         """Fit with the same number of trees for all folds, that of the smallest error of all.
 
         Few rows then choose the number together, and all rows are trained on.
         """
-        train, unit = data.train, _unit(data.train.y)
+        train, plan = data.train, self._plan(data, self._objective(data.train))
         seed = draw_seed(data.rng)
-        parameters = self._parameters(len(train.y), seed, self._objective(train))
+        parameters = self._parameters(len(train.y), seed, plan.loss)
         parts = parts_of(folds)
-        boosters, trees = self._cross_train(parameters, data, parts, unit)
+        boosters, trees = self._cross_train(
+            parameters, plan.data, parts, plan.target_unit, plan.metric, plan.error
+        )
         found = np.full(len(train.y), np.nan)
         for booster, (_, out) in zip(boosters, parts, strict=True):
             raw: Any = booster.predict(train.X[out], num_iteration=trees, num_threads=self.threads)
-            found[out] = unit * raw
+            found[out] = plan.unit * raw + plan.start
         only = None
         if len(parts) == 1:
-            only = self._fitted(train, _to_text(boosters[0], unit, trees))
+            only = self._fitted(train, plan.to_text(boosters[0], trees))
         return CrossFit(found, Choice(seed, trees), self, data, only)
 
     def fit_chosen(self, data: FitData, choice: Choice) -> Regressor:
@@ -271,11 +295,12 @@ class LightGBMRegressor(Boosted, LightGBMPredictor, Regressor):
 
         if not 0 < choice.number <= self.n_estimators:
             raise DataError(f"{type(self).__name__} has no choice {choice.number}")
-        train, unit = data.train, _unit(data.train.y)
-        parameters = self._parameters(len(train.y), choice.seed, self._objective(train))
-        rows = lightgbm.Dataset(train.X, train.y / unit, weight=train.weights)
+        train, plan = data.train, self._plan(data, self._objective(data.train))
+        parameters = self._parameters(len(train.y), choice.seed, plan.loss)
+        targets = plan.data.train.y / plan.target_unit
+        rows = lightgbm.Dataset(train.X, targets, weight=train.weights)
         booster = lightgbm.train(parameters, rows, choice.number)
-        return self._fitted(train, _to_text(booster, unit, choice.number))
+        return self._fitted(train, plan.to_text(booster, choice.number))
 
     def _fitted(self, train: Labelled, text: str) -> LightGBMRegressor:
         """Return a clone that has these trees."""
@@ -285,14 +310,47 @@ class LightGBMRegressor(Boosted, LightGBMPredictor, Regressor):
         return fitted
 
 
-def _to_text(booster: lightgbm.Booster, unit: float, trees: int) -> str:
-    """Return the first trees as text, with leaves in the unit of the target."""
-    if unit != 1:
-        for number, tree in enumerate(booster.dump_model()["tree_info"]):
-            for leaf in range(tree["num_leaves"]):
-                value = unit * booster.get_leaf_output(number, leaf)
-                booster.set_leaf_output(number, leaf, value)
-    return str(booster.model_to_string(num_iteration=trees))
+@dataclass(frozen=True, eq=False)
+class _Plan:
+    """What LightGBM gets, and how its trees become predictions."""
+
+    data: FitData
+    """Rows, whose targets may be their numbers."""
+    loss: dict[str, Any]
+    """Parameters for the loss."""
+    target_unit: float
+    unit: float
+    """`target_unit`, `unit`: of the targets in `data`, and of the leaves."""
+    start: float = 0.0
+    """What the first tree begins from; LightGBM begins itself from the best constant of its own
+    losses."""
+    error: Callable[..., Any] | None = None
+    """The error that stops the trees, if LightGBM has none for the loss."""
+    objective: str = ""
+    """Name of the loss in the text, which LightGBM leaves out for one that it does not know."""
+
+    @property
+    def metric(self) -> str:
+        """Name of the error in the progress."""
+        return "val_mae" if self.error is None else "val_loss"
+
+    def to_text(self, booster: lightgbm.Booster, trees: int) -> str:
+        """Return the first trees as text, with leaves in the unit of the target."""
+        if self.unit != 1 or self.start:
+            for number, tree in enumerate(booster.dump_model()["tree_info"]):
+                begin = self.start if number == 0 else 0.0
+                for leaf in range(tree["num_leaves"]):
+                    value = self.unit * booster.get_leaf_output(number, leaf) + begin
+                    booster.set_leaf_output(number, leaf, value)
+        text = str(booster.model_to_string(num_iteration=trees))
+        if not self.objective:
+            return text
+        return re.sub(
+            r"\n(?:objective=[^\n]*\n)?(feature_names=)",
+            rf"\nobjective={self.objective}\n\1",
+            text,
+            count=1,
+        )
 
 
 def _unit(targets: NDArray[np.float64]) -> float:
@@ -320,6 +378,8 @@ class QuantileLightGBMRegressor(QuantileLightGBMPredictor, LightGBMRegressor):
     validation_fraction, random_state
         As in `IRNetRegressor`.
     """
+
+    uses = frozenset()
 
     def _fit(self, data: FitData) -> None:
         if not 0 < self.level < 1:

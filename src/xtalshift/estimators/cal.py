@@ -76,14 +76,15 @@ class CALShape(IRNetShape):
         return add_origin(self, super()._source_rows(data, device), data, config)
 
     def _training(self, model: IRNet, data: TrainingData, **how: Any) -> CALTraining:
-        config = self._config()
+        config, criterion = self._config(), self.criterion_of(data.train)
         attacker: Attack | None = None
         if self.featurizer_ is not None and config.attack == "composition":
-            attacker = attack_compositions(TorchFeatures(self.featurizer_, self.scaler_))
+            moves = TorchFeatures(self.featurizer_, self.scaler_)
+            attacker = attack_compositions(moves, criterion.rows)
         elif self.featurizer_ is not None and config.attacks:
-            mover = build_structure_attack(self.featurizer_, self.scaler_, config)
+            mover = build_structure_attack(self.featurizer_, self.scaler_, config, criterion.rows)
             attacker = KeptStructureAttack(mover, data.train)
-        return CALTraining(model, data, config, attacker=attacker, criterion=self.criterion, **how)
+        return CALTraining(model, data, config, attacker=attacker, criterion=criterion, **how)
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -101,6 +102,8 @@ class CALRegressor(CALShape, IRNetBase):
     random_state : int, Generator or None
         Seed of the initial parameters, batches, environments and dropout.
     """
+
+    uses = CALShape.uses | {"bounds"}
 
     def attack_rows(
         self, X: ArrayLike, y: ArrayLike, origin: CompositionSource | None = None

@@ -104,7 +104,8 @@ class ERMShape(ERMArguments, IRNetShape):
 
     def _training(self, model: IRNet, data: TrainingData, **how: Any) -> ERMTraining:
         config = self._values_of(ERMConfig)
-        return ERMTraining(model, data.train, config, criterion=self.criterion, **how)
+        criterion = self.criterion_of(data.train)
+        return ERMTraining(model, data.train, config, criterion=criterion, **how)
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -123,15 +124,17 @@ class IRNetRegressor(ERMShape, IRNetBase):
 
     architecture: str | Sequence[int] = field(default="auto", kw_only=False)
 
+    uses = frozenset({"bounds"})
+
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class HeteroscedasticRegressor(IRNetRegressor):
     """IRNet with a second output: the standard deviation of each target.
 
-    The loss is `xtalshift.nn.heteroscedastic.beta_nll`. The standard deviation describes the
-    training targets (noise, polymorphs of one formula) and says little about materials unlike them.
-    There the members of an ensemble (`n_members`) may disagree; their variance is added
-    (Lakshminarayanan et al., NeurIPS 2017, section 2.4).
+    The loss is `xtalshift.nn.heteroscedastic.beta_nll`, also of bounds: it learns the spread around
+    them. The standard deviation describes the training targets (noise, polymorphs of one formula)
+    and says little about materials unlike them. There the members of an ensemble (`n_members`) may
+    disagree; their variance is added (Lakshminarayanan et al., NeurIPS 2017, section 2.4).
 
     Parameters
     ----------
@@ -144,7 +147,8 @@ class HeteroscedasticRegressor(IRNetRegressor):
         return self._make(GaussianIRNet, generators)
 
     def _training(self, model: IRNet, data: TrainingData, **how: Any) -> ERMTraining:
-        return HeteroscedasticTraining(model, data.train, self._values_of(ERMConfig), **how)
+        config, criterion = self._values_of(ERMConfig), self.criterion_of(data.train)
+        return HeteroscedasticTraining(model, data.train, config, criterion=criterion, **how)
 
     def predict_std(self, X: ArrayLike) -> NDArray[np.float64]:
         """Return the standard deviation of a new target, shape (n,), in the unit of the target."""
@@ -237,7 +241,8 @@ class RobustShape(ERMShape):
 
     def _training(self, model: IRNet, data: TrainingData, **how: Any) -> ERMTraining:
         config = self._values_of(RobustConfig)
-        return RobustTraining(model, data.train, config, criterion=self.criterion, **how)
+        criterion = self.criterion_of(data.train)
+        return RobustTraining(model, data.train, config, criterion=criterion, **how)
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -268,6 +273,8 @@ class RobustRegressor(RobustShape, IRNetRegressor):
         the order of the sorted labels.
     """
 
+    uses = RobustShape.uses | {"bounds"}
+
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class AlignedShape(ERMShape):
@@ -281,7 +288,7 @@ class AlignedShape(ERMShape):
 
     def _training(self, model: IRNet, data: TrainingData, **how: Any) -> ERMTraining:
         config = self._values_of(AlignedConfig)
-        how["criterion"] = self.criterion
+        how["criterion"] = self.criterion_of(data.train)
         if data.target is None:
             return ERMTraining(model, data.train, config, **how)
         return AlignedTraining(model, data.train, data.target, config, **how)
@@ -304,3 +311,5 @@ class AlignedRegressor(AlignedShape, IRNetRegressor):
     random_state : int, Generator or None
         Seed of the initial parameters, batches and dropout.
     """
+
+    uses = AlignedShape.uses | {"bounds"}

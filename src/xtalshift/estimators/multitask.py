@@ -79,6 +79,8 @@ class MultiTaskRegressor(IRNetRegressor):
             self.parts_: tuple[IRNetRegressor, ...] = ()
             super()._fit(data)
             return
+        if data.train.bounds is not None:
+            raise ConfigError("several targets are learned by their values: leave bounds out")
         known = np.isfinite(y)
         unknown = np.flatnonzero(~known.any(axis=0))
         if unknown.size:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeVar, get_args
 
 import numpy as np
@@ -27,7 +27,7 @@ from xtalshift.featurize.scale import SCALER, FeatureScaler
 from xtalshift.nn.checkpoint import Checkpoint
 from xtalshift.nn.device import resolve_device
 from xtalshift.nn.irnet import IRNet, Parameters
-from xtalshift.nn.losses import SMOOTH_L1, Loss
+from xtalshift.nn.losses import SMOOTH_L1, TOBIT, Loss
 from xtalshift.nn.rows import Rows, TrainingData
 from xtalshift.nn.training import EpochRecord, Training, TrainResult, run_training
 from xtalshift.rowwise import in_blocks, in_pieces
@@ -132,6 +132,10 @@ class Network(Learner):
     @abstractmethod
     def criterion(self) -> Loss:
         """What the trainings minimise, and by what they select."""
+
+    def criterion_of(self, rows: Rows) -> Loss:  # noqa: ARG002
+        """Return the loss for rows of a training, of which some targets may be bounds."""
+        return self.criterion
 
     @abstractmethod
     def _fit_targets(self, data: FitData) -> None:
@@ -421,13 +425,17 @@ class NetworkRegressor(Network, Regressor):
     ----------
     target_mean_, target_scale_ : float
         Mean and standard deviation of the training targets; ``val_mae`` of `history_` is in their
-        unit.
+        unit. With bounds in `fit` it is ``val_tobit``, in squares of that standard deviation.
     """
 
     @property
     def criterion(self) -> Loss:
         """The smooth L1 loss; the mean absolute error selects."""
         return SMOOTH_L1
+
+    def criterion_of(self, rows: Rows) -> Loss:
+        """Return `criterion`, or the Tobit loss if some targets are bounds."""
+        return self.criterion if rows.bounds is None else TOBIT
 
     def predict_members(self, X: ArrayLike) -> NDArray[np.float64]:
         """Return the prediction of each member; `predict` is their mean.
@@ -475,7 +483,17 @@ class NetworkRegressor(Network, Regressor):
     def _scale_targets(self, y: NDArray[np.float64]) -> NDArray[np.float64]:
         return (y - self.target_mean_) / self.target_scale_
 
+    def _rows(self, rows: Labelled, device: torch.device) -> Rows:
+        found = super()._rows(rows, device)
+        if rows.bounds is None:
+            return found
+        known = rows.bounds.scaled(self.target_mean_, self.target_scale_).stacked()
+        bounds = torch.as_tensor(known, dtype=found.y.dtype, device=device)
+        return replace(found, bounds=bounds)
+
     def _record(self, item: EpochRecord) -> EpochRecord:
+        if "val_mae" not in item:  # of bounds, which have no error
+            return item
         return {**item, "val_mae": item["val_mae"] * self.target_scale_}
 
     def _target_state(self) -> Arrays:

@@ -47,6 +47,8 @@ class TrendLightGBMRegressor(TrendLightGBMPredictor, LightGBMRegressor):
         As in `IRNetRegressor`.
     """
 
+    uses = frozenset()
+
     def _fit(self, data: FitData) -> None:
         self.trend_, errors = self._fit_trend(data, draw_seed(data.rng))
         aside = data.validation

@@ -15,7 +15,7 @@ from xtalshift.estimators.irnet import IRNetRegressor
 from xtalshift.nn.erm import ERMTraining
 from xtalshift.nn.irnet import IRNet
 from xtalshift.nn.objectives.robust import distribution
-from xtalshift.nn.rows import TrainingData, row_losses
+from xtalshift.nn.rows import TrainingData
 from xtalshift.nn.settings import ERMConfig
 
 Ball = Literal["chi2", "kl"]
@@ -158,7 +158,7 @@ class DivergenceBallTraining(ERMTraining):
     def loss(self, indices: Tensor, epoch: int) -> Tensor:  # noqa: ARG002
         """Return the worst mean loss of some rows, shape ()."""
         config, batch = self.config, self.rows.take(indices)
-        losses = row_losses(self.model(batch.x, self.generator), batch.y)
+        losses = self.criterion.rows(self.model(batch.x, self.generator), batch.labels)
         radius = RADII[config.objective] if config.strength is None else config.strength
         find = chi2_weights if config.objective == "chi2" else kl_weights
         return (find(losses, radius, batch.weights) * losses).sum()
@@ -185,6 +185,7 @@ class DivergenceBallRegressor(IRNetRegressor):
 
     def _training(self, model: IRNet, data: TrainingData, **how: Any) -> DivergenceBallTraining:
         config = self._values_of(DivergenceBallConfig)
-        training = DivergenceBallTraining(model, data.train, config, **how)
+        criterion = self.criterion_of(data.train)
+        training = DivergenceBallTraining(model, data.train, config, criterion=criterion, **how)
         training.name = self.objective
         return training

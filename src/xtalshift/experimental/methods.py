@@ -45,6 +45,7 @@ def _bilinear(settings: MethodSettings, seed: int | None) -> Regressor:
     control="cal-eps0",
     cost=10.5,
     experimental=True,
+    bounds=True,
     space=CAL,
 )
 def _wasserstein(settings: MethodSettings, seed: int | None) -> Regressor:
@@ -71,6 +72,7 @@ for _name, (_words, _strength) in _BALLS.items():
         control="erm",
         cost=8.5,
         experimental=True,
+        bounds=True,
         space={"strength": _strength, **RATES},
     )(partial(_ball, _name))
 

@@ -101,10 +101,10 @@ def check_table(data: DataConfig, progress: Progress = NO_PROGRESS) -> Checked:
         for finding in number_findings(column, table.columns[name], name)
     ]
     numbers += _target_remarks(table, raw)
-    if data.bounds == "use":
+    if data.bounds != "drop":
         table = use_bounds(table)
     inspection = inspect_table(table, data.feature_cols)
-    if data.bounds == "use":
+    if data.bounds != "drop":
         told = bounds_findings(table, inspection.good)
         inspection = replace(inspection, findings=(*told, *inspection.findings))
     crystals = crystal_findings(table, progress=progress)

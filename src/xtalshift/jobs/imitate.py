@@ -41,7 +41,7 @@ from xtalshift.seeding import derive_seed
 from xtalshift.splits.audit.shift_measures import sample
 from xtalshift.splits.proxies import Landscape, Proxy, find_proxies
 from xtalshift.uncertainty.conformal import ScoreKind
-from xtalshift.uncertainty.probabilities import fit_probabilities
+from xtalshift.uncertainty.probabilities import MIN_ROWS, fit_probabilities
 from xtalshift.uncertainty.settings import IntervalConfig
 
 Rows = NDArray[np.int64]
@@ -127,8 +127,8 @@ class Imitation:
     def errors(self) -> dict[str, dict[str, float]]:
         """Return the mean absolute error of each method on each proxy, above 0.
 
-        Of classes the log loss of probabilities with the temperature of all proxies: one number for
-        a method, without which the one that is best calibrated by chance would be recommended.
+        Of classes the log loss of probabilities with the temperature of the other proxies: without
+        one the method that is best calibrated by chance would be recommended.
         """
         return {
             method: {
@@ -140,14 +140,28 @@ class Imitation:
         }
 
     def told(self, method: str) -> dict[str, FloatArray]:
-        """Return what a method says of each proxy: predictions, or calibrated probabilities."""
+        """Return what a method says of each proxy: predictions, or calibrated probabilities.
+
+        Probabilities have the temperature that the other proxies need; those of a single proxy the
+        one that each half of its materials gives the other, if it has 20 or more.
+        """
         raw = {place: self.forecasts[place, method].prediction for place in self.rows}
         first = next(iter(raw.values()))
         if first.ndim == 1:
             return raw
-        y = np.concatenate([self.y[rows] for rows in self.rows.values()])
-        learned = fit_probabilities(np.concatenate(list(raw.values())), y, "temperature")
-        return {place: learned.apply(one) for place, one in raw.items()}
+        p, y = np.concatenate(list(raw.values())), self.y[np.concatenate([*self.rows.values()])]
+        sizes = [len(one) for one in raw.values()]
+        parts = np.repeat(np.arange(len(sizes)), sizes)
+        if len(sizes) == 1:
+            parts = np.random.default_rng(0).permutation(len(y)) % 2
+        told = np.empty_like(p)
+        for part in np.unique(parts):
+            own = parts == part
+            told[own] = p[own]
+            if np.count_nonzero(~own) >= MIN_ROWS:
+                told[own] = fit_probabilities(p[~own], y[~own], "temperature").apply(p[own])
+        ends = np.cumsum(sizes)[:-1]
+        return dict(zip(raw, np.split(told, ends), strict=True))
 
     def row_errors(self, place: str, told: FloatArray) -> FloatArray:
         """Return the error of each row of a proxy, shape (n,)."""

@@ -16,6 +16,7 @@ from xtalshift.metrics.classification import log_loss
 from xtalshift.model import ClassPredictions, FittedClassifier
 from xtalshift.model.intervals import MIN_CALIBRATION
 from xtalshift.uncertainty.class_calibration import ClassCalibration
+from xtalshift.uncertainty.expected_error import expect_loss
 from xtalshift.uncertainty.prediction_sets import SetCalibration
 from xtalshift.uncertainty.settings import LEVEL
 
@@ -59,14 +60,14 @@ def class_answer_of(
 
     told = imitation.told(imitation.method)
     proxies = tuple(_proxy(imitation, place, told[place]) for place in imitation.rows)
-    losses = np.array([one.log_loss for one in proxies])
+    expected = expect_loss([one.log_loss for one in proxies])
     covered = [one.coverage for one in proxies if one.coverage is not None]
     good = predictions.reason == ""
     return ClassAnswer(
         **situation_of(imitation, data, model, candidates, good, entropy, config),
-        expected_log_loss=_geometric(losses),
-        expected_low=float(losses.min()),
-        expected_high=float(losses.max()),
+        expected_log_loss=expected.log_loss,
+        expected_low=expected.low,
+        expected_high=expected.high,
         constant=_geometric(np.array([one.log_loss_dummy for one in proxies])),
         coverage=float(np.mean(covered)) if covered else None,
         proxies=proxies,

@@ -33,6 +33,7 @@ from xtalshift.nn.pretraining import scale_targets
 from xtalshift.nn.settings import PretrainSettings
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.seeding import derive_seed
+from xtalshift.words import plural
 
 MIN_MATERIALS = 100
 """Fewest materials of a table: with fewer it teaches nothing."""
@@ -117,7 +118,7 @@ def pretrain(config: PretrainConfig, out: Path, *, progress: Progress = NO_PROGR
     gain = np.where(varies, 1.0 / np.where(varies, spread, 1.0), 0.0).astype(np.float32)
     targets = [_targets_of(task, formulas, train) for task in tasks]
     progress.say(
-        f"{len(formulas):,} materials, {held_out.sum():,} of them held out"
+        f"{plural(len(formulas), 'material')}, {held_out.sum():,} of them held out"
         + (f"; without the {len(gone):,} formulas of other tables" if gone else "")
     )
     network = pretrain_network(

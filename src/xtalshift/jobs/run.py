@@ -120,7 +120,7 @@ def run(
     named = [features_of(name, config.data.features) for name in config.methods if name in METHODS]
     needed = filter(needs_structures, named)
     config = config.model_copy(update={"data": settle_structures(config.data, [*needed])})
-    config = _for_classes(_with_family(config, progress), progress)
+    config = _for_bounds(_for_classes(_with_family(config, progress), progress))
     spec = spec_of(config)
     wanted = None
     if config.candidates is not None:
@@ -217,6 +217,23 @@ def _for_classes(config: RunConfig, progress: Progress) -> RunConfig:
     if config.judge.methods == FAST:
         own = tuple(name for name in config.judging.methods if name in offered)
         changes["judge"] = config.judge.model_copy(update={"methods": own})
+    return config.model_copy(update=changes)
+
+
+def _for_bounds(config: RunConfig) -> RunConfig:
+    """Return the settings with usual methods whose loss takes bounds, where it is to.
+
+    Methods that the user named are refused where the benchmark begins.
+    """
+    if config.data.bounds != "tobit":
+        return config
+    able = {name for name in METHODS if METHODS[name].bounds}
+    changes: dict[str, Any] = {}
+    if config.methods == RunConfig().methods:
+        changes["methods"] = tuple(n for n in config.methods if n in {"dummy", *able})
+        if config.judge.methods == FAST:
+            own = tuple(name for name in FAST if name in able)
+            changes["judge"] = config.judge.model_copy(update={"methods": own})
     return config.model_copy(update=changes)
 
 

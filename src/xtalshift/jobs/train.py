@@ -16,6 +16,7 @@ from xtalshift.featurize.blocks import needs_structures
 from xtalshift.jobs.adversarial import AdversarialTable, adversarial_table
 from xtalshift.jobs.run_settings import RunConfig
 from xtalshift.methods import METHODS, MethodSettings, build_classifier, build_method, features_of
+from xtalshift.methods.registry import refuse_tobit
 from xtalshift.metrics.classification import ClassificationScores, classification_scores
 from xtalshift.model import FitRows, FittedClassifier, FittedModel, draw_rows, fit
 from xtalshift.model.class_fitting import held_out_classes
@@ -168,7 +169,15 @@ def train(
 
 
 def settle_data(data: DataConfig, method: str) -> DataConfig:
-    """Return the settings of a table with the features that a method gets."""
+    """Return the settings of a table with the features that a method gets.
+
+    Raises
+    ------
+    ConfigError
+        If its loss takes no bounds, and is to.
+    """
+    if data.bounds == "tobit":
+        refuse_tobit(method)
     usual = features_of(method, data.features)
     data = settle_structures(data, [usual] if needs_structures(usual) else [])
     return data.model_copy(update={"features": features_of(method, data.features)})

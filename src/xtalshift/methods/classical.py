@@ -136,6 +136,7 @@ def class_boosting(settings: MethodSettings, seed: int | None) -> Classifier:
     summary="gradient-boosted trees",
     cost=3.5,
     saved=True,
+    bounds=True,
     space=BOOSTING,
 )
 def _lightgbm(settings: MethodSettings, seed: int | None) -> Regressor:

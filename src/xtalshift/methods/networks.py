@@ -47,6 +47,7 @@ def _erm_classes(settings: MethodSettings, seed: int | None) -> Classifier:
     cost=7.5,
     saved=True,
     classify=_erm_classes,
+    bounds=True,
     space=RATES,
 )
 def _erm(settings: MethodSettings, seed: int | None) -> Regressor:
@@ -67,6 +68,7 @@ def _ensemble_classes(settings: MethodSettings, seed: int | None) -> Classifier:
     cost=24.0,
     saved=True,
     classify=_ensemble_classes,
+    bounds=True,
     space=RATES,
 )
 def _ensemble(settings: MethodSettings, seed: int | None) -> Regressor:
@@ -83,6 +85,7 @@ def _ensemble(settings: MethodSettings, seed: int | None) -> Regressor:
     control="erm",
     cost=9.0,
     saved=True,
+    bounds=True,
     space=RATES,
 )
 def _heteroscedastic(settings: MethodSettings, seed: int | None) -> Regressor:
@@ -96,6 +99,7 @@ def _heteroscedastic(settings: MethodSettings, seed: int | None) -> Regressor:
     control="erm",
     cost=7.5,
     saved=True,
+    bounds=True,
     space=RATES,
 )
 def _mc_dropout(settings: MethodSettings, seed: int | None) -> Regressor:
@@ -110,6 +114,7 @@ def _mc_dropout(settings: MethodSettings, seed: int | None) -> Regressor:
     cost=7.5,
     saved=True,
     joint=True,
+    bounds=True,
     space=RATES,
 )
 def _multi_task(settings: MethodSettings, seed: int | None) -> Regressor:
@@ -203,6 +208,7 @@ def _cal_eps0_classes(settings: MethodSettings, seed: int | None) -> Classifier:
     control="cal-eps0",
     cost=10.5,
     saved=True,
+    bounds=True,
     space=CAL,
 )
 def _cal(settings: MethodSettings, seed: int | None) -> Regressor:
@@ -217,6 +223,7 @@ def _cal(settings: MethodSettings, seed: int | None) -> Regressor:
     control="erm",
     cost=9.0,
     saved=True,
+    bounds=True,
     space=CAL_EPS0,
 )
 def _cal_without_attack(settings: MethodSettings, seed: int | None) -> Regressor:
@@ -231,6 +238,7 @@ def _cal_without_attack(settings: MethodSettings, seed: int | None) -> Regressor
     cost=2000.0,
     saved=True,
     usual_features=CRYSTAL,
+    bounds=True,
     space=CAL,
 )
 def _cal_crystal(settings: MethodSettings, seed: int | None) -> Regressor:
@@ -245,6 +253,7 @@ def _cal_crystal(settings: MethodSettings, seed: int | None) -> Regressor:
     cost=9.0,
     saved=True,
     usual_features=CRYSTAL,
+    bounds=True,
     space=CAL_EPS0,
 )
 def _cal_crystal_without_attack(settings: MethodSettings, seed: int | None) -> Regressor:
@@ -265,6 +274,7 @@ def _uncertainty(config: CALConfig, settings: MethodSettings, seed: int | None) 
     summary="ensemble trained by cal, with attacks to where its members disagree",
     control="cal-uncertainty-eps0",
     cost=36.0,
+    bounds=True,
     space=CAL,
 )
 def _cal_uncertainty(settings: MethodSettings, seed: int | None) -> Regressor:
@@ -277,6 +287,7 @@ def _cal_uncertainty(settings: MethodSettings, seed: int | None) -> Regressor:
     summary="as cal-uncertainty, but the attack moves nothing (control)",
     control="ensemble",
     cost=30.0,
+    bounds=True,
     space=CAL_EPS0,
 )
 def _cal_uncertainty_without_attack(settings: MethodSettings, seed: int | None) -> Regressor:
@@ -309,5 +320,6 @@ for _name, (_summary, _strength) in _OBJECTIVES.items():
         control="erm",
         cost=8.0,
         classify=None if _name in OF_NUMBERS else partial(_robust_classes, _name),
+        bounds=_name not in OF_NUMBERS,
         space={"strength": _strength, **RATES},
     )(partial(_robust, _name))

@@ -61,6 +61,8 @@ class Method:
     joint : bool
         Whether one fit of it learns several targets of a table together; for one target it is its
         control.
+    bounds : bool
+        Whether its loss can take bounds of targets as they are (Tobit).
     experimental : bool
         Whether it belongs to `xtalshift.experimental`: it was behind its control in every
         benchmark.
@@ -86,6 +88,7 @@ class Method:
     saved: bool = False
     adapts: bool = False
     joint: bool = False
+    bounds: bool = False
     experimental: bool = False
     features: Blocks | None = None
     usual_features: Blocks | None = None
@@ -141,6 +144,20 @@ def saved_methods() -> tuple[str, ...]:
 def classifying_methods() -> tuple[str, ...]:
     """Return the names of the methods that work for classes."""
     return tuple(name for name in METHODS if METHODS[name].classify is not None)
+
+
+def refuse_tobit(method: str | Estimator) -> None:
+    """Raise `ConfigError` if the loss of a method takes no bounds; constants need none."""
+    if isinstance(method, str):
+        able, name = METHODS[method].bounds or METHODS[method].family == "constant", method
+    else:
+        able, name = "bounds" in getattr(method, "uses", ()), type(method).__name__
+    if not able:
+        named = ", ".join(name for name in METHODS if METHODS[name].bounds)
+        raise ConfigError(
+            f"{name} has no loss for bounds (--bounds tobit); choose one of {named}, or --bounds "
+            "use, which works with all methods"
+        )
 
 
 def adapting_methods() -> tuple[str, ...]:

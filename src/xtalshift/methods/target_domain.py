@@ -44,6 +44,7 @@ for _name, (_summary, _cost, _strength) in _ALIGNMENTS.items():
         control="erm",
         cost=_cost,
         classify=partial(_aligned_classes, _name),
+        bounds=True,
         space={"strength": _strength, **RATES},
     )(partial(_aligned, _name))
 

@@ -11,8 +11,9 @@ if TYPE_CHECKING:
     from xtalshift.model.class_predictions import ClassPredictions
     from xtalshift.model.classifier import FittedClassifier
     from xtalshift.model.explaining.record import Explanation, explanation_table
+    from xtalshift.model.fit_plan import FitRows
     from xtalshift.model.fitted import FittedModel
-    from xtalshift.model.fitting import FitRows, draw_rows, fit
+    from xtalshift.model.fitting import draw_rows, fit
     from xtalshift.model.formula_classifier import FormulaClassifier
     from xtalshift.model.formula_regressor import FormulaRegressor
     from xtalshift.model.persist import load_model, save_model
@@ -48,7 +49,7 @@ __all__ = [
 _HOMES = {
     "ClassPredictions": "xtalshift.model.class_predictions",
     "Explanation": "xtalshift.model.explaining.record",
-    "FitRows": "xtalshift.model.fitting",
+    "FitRows": "xtalshift.model.fit_plan",
     "FittedClassifier": "xtalshift.model.classifier",
     "FittedModel": "xtalshift.model.fitted",
     "FittedModels": "xtalshift.model.several",

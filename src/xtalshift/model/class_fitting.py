@@ -5,8 +5,6 @@ Rows, seeds and the domain are those of `xtalshift.model.fitting`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,18 +12,14 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 
 from xtalshift.data.classes import check_classes
-from xtalshift.data.dataset import Dataset
-from xtalshift.domain.applicability import ApplicabilityDomain
 from xtalshift.errors import ConfigError
 from xtalshift.estimators.base import Classifier
 from xtalshift.estimators.class_predictors import spread_out
-from xtalshift.estimators.scikit import Estimator
-from xtalshift.featurize import CompositionFeaturizer
-from xtalshift.methods import MethodSettings, build_classifier, classifying_methods
+from xtalshift.methods import build_classifier, classifying_methods
 from xtalshift.model.class_intervals import calibrate_classifier, cross_calibrate_classifier
 from xtalshift.model.classifier import FittedClassifier
+from xtalshift.model.fit_plan import FitInputs, FitPlan, FitRows
 from xtalshift.model.fitting import (
-    FitRows,
     draw_rows,
     learn,
     learned_domain,
@@ -39,40 +33,22 @@ from xtalshift.model.intervals import MIN_CALIBRATION
 from xtalshift.progress import Progress
 from xtalshift.seeding import derive_seed
 from xtalshift.uncertainty.class_calibration import ClassCalibration
-from xtalshift.uncertainty.settings import IntervalConfig
 from xtalshift.words import plural
 
 FloatArray = NDArray[np.float64]
 
 
-def fit_classes(
-    data: Dataset,
-    method: str | Estimator,
-    featurizer: CompositionFeaturizer,
-    X: FloatArray,
-    *,
-    transform: str,
-    settings: MethodSettings | None,
-    params: Mapping[str, Any] | None,
-    intervals: IntervalConfig | None,
-    rows: FitRows | None,
-    domain: ApplicabilityDomain | bool,
-    seed: int,
-    workers: int,
-    minutes: float | None,
-    progress: Progress,
-    checkpoint: Path | None,
-) -> FittedClassifier:
+def fit_classes(inputs: FitInputs, plan: FitPlan) -> FittedClassifier:
     """Fit a method to a clean data set of classes.
+
+    A split of a benchmark may leave a class without training rows; its probability is then 0.
 
     Parameters
     ----------
-    data, featurizer, X
+    inputs : FitInputs
         As `xtalshift.model.fitting.prepare` returns them.
-    method, transform, settings, params, intervals, rows, domain, seed, workers, minutes,
-    progress, checkpoint
-        As in `xtalshift.fit`. A split of a benchmark may leave a class without training rows; its
-        probability is then 0.
+    plan : FitPlan
+        What to do.
 
     Raises
     ------
@@ -81,18 +57,19 @@ def fit_classes(
     ConfigError
         If the method is one of regression, or a transform is given.
     """
+    data, X, featurizer = inputs.data, inputs.X, inputs.featurizer
     assert data.classes is not None
-    refuse_transform(data, transform)
+    refuse_transform(data, plan.transform)
     check_classes(data)
-    intervals = intervals or IntervalConfig()
-    learner = _build(method, settings or MethodSettings(), seed, params, ordered=data.ordered)
-    set_budget(learner, method, minutes)
+    learner = _build(plan, ordered=data.ordered)
+    set_budget(learner, plan.method, plan.minutes)
+    rows = plan.rows
     if rows is None:
         rows = draw_rows(
             data.groups,
-            intervals=intervals,
+            intervals=plan.intervals,
             cross_fits=learner.cross_fits,
-            seed=seed,
+            seed=plan.seed,
             labels=data.y,
         )
     weights = data.weights
@@ -105,19 +82,20 @@ def fit_classes(
         rows,
         weights,
         classes=np.arange(len(data.classes)),
-        progress=progress,
-        checkpoint=checkpoint,
-        **target_access(method, data, X, rows, lambda codes, _: codes, weights),
+        progress=plan.progress,
+        checkpoint=plan.checkpoint,
+        **target_access(plan.method, data, X, rows, lambda codes, _: codes, weights),
     )
+    domain = plan.domain
     if domain is True:
-        domain = learned_domain(learner, data, featurizer, X, rows, seed)
+        domain = learned_domain(learner, data, featurizer, X, rows, plan.seed)
     return FittedClassifier(
         featurizer,
         data.classes,
         data.ordered,
         learner,
-        make_card(data, method, learner, featurizer, minutes),
-        _calibrate(learner, data, featurizer, X, rows, weights, intervals, seed, workers, progress),
+        make_card(data, plan.method, learner, featurizer, plan.minutes),
+        _calibrate(learner, inputs, rows, plan),
         domain or None,
     )
 
@@ -152,23 +130,15 @@ def held_out_classes(
 
 
 def _calibrate(
-    learner: Classifier,
-    data: Dataset,
-    featurizer: CompositionFeaturizer,
-    X: FloatArray,
-    rows: FitRows,
-    weights: FloatArray | None,
-    intervals: IntervalConfig,
-    seed: int,
-    workers: int,
-    progress: Progress,
+    learner: Classifier, inputs: FitInputs, rows: FitRows, plan: FitPlan
 ) -> ClassCalibration | None:
     """Return the calibration on held-out rows or by cross-fits, None if there is none.
 
     As for numbers: a stack has predicted rows by fits to others already.
     """
+    data, X, featurizer = inputs.data, inputs.X, inputs.featurizer
+    weights, progress = data.weights, plan.progress
     assert data.classes is not None
-
     if rows.calibration.size:
         if rows.calibration.size < MIN_CALIBRATION:
             return _say_none(rows.calibration.size, progress)
@@ -179,7 +149,7 @@ def _calibrate(
             groups=data.groups[rows.calibration],
         )
     used = np.concatenate([rows.train, rows.validation])
-    if intervals.how(len(used), cross_fits=learner.cross_fits) != "cross":
+    if plan.intervals.how(len(used), cross_fits=learner.cross_fits) != "cross":
         return None
     own = getattr(learner, "out_of_fold_", None)
     if own is not None and len(own.rows) >= MIN_CALIBRATION:
@@ -201,11 +171,11 @@ def _calibrate(
         len(data.classes),
         groups=data.groups[used],
         sample_weight=None if weights is None else weights[used],
-        n_folds=intervals.folds,
-        random_state=derive_seed(seed, "folds"),
+        n_folds=plan.intervals.folds,
+        random_state=derive_seed(plan.seed, "folds"),
         blocks=featurizer.columns if "blocks" in learner.uses else None,
         compositions=origin_of(learner, data, featurizer, used),
-        workers=workers,
+        workers=plan.workers,
         progress=progress,
     )
 
@@ -220,18 +190,13 @@ def _say_none(n: int, progress: Progress) -> ClassCalibration | None:
     return None
 
 
-def _build(
-    method: str | Estimator,
-    settings: MethodSettings,
-    seed: int,
-    params: Mapping[str, Any] | None,
-    *,
-    ordered: bool,
-) -> Classifier:
+def _build(plan: FitPlan, *, ordered: bool) -> Classifier:
     """Return the unfitted classifier of a method, or a copy of the one that was given."""
-    own = derive_seed(seed, "method")
+    method, own = plan.method, derive_seed(plan.seed, "method")
     if isinstance(method, str):
-        return build_classifier(method, settings, seed=own, params=params, ordered=ordered)
+        return build_classifier(
+            method, plan.settings, seed=own, params=plan.params, ordered=ordered
+        )
     if not isinstance(method, Classifier):
         raise ConfigError(
             f"{type(method).__name__} is no classifier of xtalshift.estimators; for classes use "

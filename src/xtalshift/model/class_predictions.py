@@ -20,6 +20,7 @@ from xtalshift.model.predicted_rows import (
 from xtalshift.model.predictions import CRYSTAL_COLUMNS
 from xtalshift.notebook import SHOWN_ROWS, html_table
 from xtalshift.registry import near_miss
+from xtalshift.words import plural
 
 _AFTER = (
     "ood_score",
@@ -81,9 +82,9 @@ class ClassPredictions(PredictedRows):
         """Return how many rows there are, and how many are bad or outside the domain."""
         bad = int((self.reason != "").sum())
         return (
-            f"<ClassPredictions: {len(self.formula):,} rows of {len(self.classes)} classes, "
-            f"{int(self.in_domain.sum()):,} in the domain, {bad:,} without a prediction; .frame is "
-            "the table>"
+            f"<ClassPredictions: {plural(len(self.formula), 'row')} of {len(self.classes)} "
+            f"classes, {int(self.in_domain.sum()):,} in the domain, {bad:,} without a prediction; "
+            ".frame is the table>"
         )
 
     def _repr_html_(self) -> str:

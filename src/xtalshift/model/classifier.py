@@ -20,6 +20,7 @@ from xtalshift.model.predictions import CRYSTAL_COLUMNS
 from xtalshift.notebook import html_table
 from xtalshift.uncertainty.class_calibration import ClassCalibration
 from xtalshift.uncertainty.settings import LEVEL
+from xtalshift.words import plural
 
 if TYPE_CHECKING:
     from xtalshift.uncertainty.weighted import ShiftWeights
@@ -82,7 +83,7 @@ class FittedClassifier(MaterialModel):
                 "rows"
             )
         if self.domain is not None:
-            parts.append(f"domain of {len(self.domain.formulas_):,} materials")
+            parts.append(f"domain of {plural(len(self.domain.formulas_), 'material')}")
         return f"<FittedClassifier: {', '.join(parts)}>"
 
     def _repr_html_(self) -> str:

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import clone
 
 from xtalshift.estimators.base import Regressor
+from xtalshift.estimators.bounds import TargetBounds
 from xtalshift.featurize import CompositionSource
 from xtalshift.model.intervals import check_number, fold_number, join_scores, score_rows
 from xtalshift.parallel import map_here_first
@@ -31,6 +32,7 @@ def cross_calibrate(
     *,
     groups: ArrayLike | None = None,
     sample_weight: ArrayLike | None = None,
+    bounds: TargetBounds | None = None,
     n_folds: int = 5,
     random_state: int | None = None,
     compositions: CompositionSource | None = None,
@@ -60,6 +62,8 @@ def cross_calibrate(
         Reduced formulas: none is in two folds.
     sample_weight : array_like of float, shape (n,), optional
         Weight of each row in the loss; the score of each row counts once.
+    bounds : TargetBounds of n rows, optional
+        What the loss takes in the place of targets.
     n_folds : int, default 5
         Number of folds, at least 2; reduced to the number of formulas if that is smaller.
     random_state : int, optional
@@ -91,6 +95,7 @@ def cross_calibrate(
         partial(score_rows, noisy=noise is not None),
         groups=groups,
         sample_weight=sample_weight,
+        bounds=bounds,
         n_folds=n_folds,
         random_state=random_state,
         compositions=compositions,
@@ -111,6 +116,7 @@ def forecast_folds(
     *,
     groups: ArrayLike | None = None,
     sample_weight: ArrayLike | None = None,
+    bounds: TargetBounds | None = None,
     n_folds: int = 5,
     random_state: int | None = None,
     compositions: CompositionSource | None = None,
@@ -131,7 +137,7 @@ def forecast_folds(
         Takes a fitted learner and features; a function of a module, for other processes.
     options : mapping, optional
         Further arguments of `fit`.
-    groups, sample_weight, n_folds, random_state, compositions, blocks, workers, progress
+    groups, sample_weight, bounds, n_folds, random_state, compositions, blocks, workers, progress
         As in `cross_calibrate`.
 
     Returns
@@ -149,8 +155,9 @@ def forecast_folds(
     n_folds = fold_number(n_folds, len(y) if names is None else len(np.unique(names)))
     split = KFoldSplit(n_folds, random_state=random_state)
     rows = partial(
-        _Rows, clone(learner), X, y, names, share, compositions, blocks, options or {}, forecast
-    )
+        _Rows, clone(learner), X, y, names, share, bounds, compositions, blocks, options or {},
+        forecast,
+    )  # fmt: skip
     outcomes = map_here_first(
         _forecast_fold,
         list(split.split(X, y, names)),
@@ -176,6 +183,7 @@ class _Rows:
     y: FloatArray
     groups: NDArray[Any] | None
     weights: FloatArray | None
+    bounds: TargetBounds | None
     compositions: CompositionSource | None
     blocks: Mapping[str, range] | None
     options: Mapping[str, Any]
@@ -193,6 +201,7 @@ def _forecast_fold(rows: _Rows, fold: tuple[NDArray[np.int64], NDArray[np.int64]
         groups=None if rows.groups is None else rows.groups[train],
         origin=None if rows.compositions is None else rows.compositions.take(train),
         blocks=rows.blocks,
+        **({} if rows.bounds is None else {"bounds": rows.bounds.take(train)}),
         **rows.options,
     )
     return rows.forecast(model, rows.X[out])

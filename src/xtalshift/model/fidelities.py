@@ -18,8 +18,9 @@ from xtalshift.errors import ConfigError
 from xtalshift.featurize import CompositionFeatures
 from xtalshift.methods import METHODS, MethodSettings
 from xtalshift.methods.stacks import fidelity_stack
+from xtalshift.model.fit_plan import FitRows
 from xtalshift.model.fitted import FittedModel
-from xtalshift.model.fitting import FitRows, find_domain, fit
+from xtalshift.model.fitting import find_domain, fit
 from xtalshift.model.label_judges import CrossFit
 from xtalshift.model.stacked_adaptation import adapt_by_stack
 from xtalshift.progress import NO_PROGRESS, Progress
@@ -105,7 +106,7 @@ def fit_fidelities(
     if high.bounded.any() or low.bounded.any():
         raise ConfigError(
             "values of two fidelities are compared with each other, and a bound is none: leave out "
-            "--bounds use, or train on one fidelity"
+            "--bounds, or train on one fidelity"
         )
     shared = np.isin(low.groups.astype(str), high.groups.astype(str))
     apart = low.take(np.flatnonzero(~shared))

@@ -27,6 +27,7 @@ from xtalshift.model.predictions import (
 from xtalshift.notebook import html_table
 from xtalshift.uncertainty.conformal import Calibration
 from xtalshift.uncertainty.settings import LEVEL
+from xtalshift.words import plural
 
 if TYPE_CHECKING:
     from xtalshift.uncertainty.predictive import PredictiveDistribution
@@ -82,10 +83,10 @@ class FittedModel(MaterialModel):
         method = card.provenance.get("method", self.regressor.regressor_name)
         parts = [
             f"{method} for {card.target_name or 'the target'}{unit}",
-            "no intervals" if known is None else f"intervals from {len(known):,} rows",
+            "no intervals" if known is None else f"intervals from {plural(len(known), 'row')}",
         ]
         if self.domain is not None:
-            parts.append(f"domain of {len(self.domain.formulas_):,} materials")
+            parts.append(f"domain of {plural(len(self.domain.formulas_), 'material')}")
         return f"<FittedModel: {', '.join(parts)}>"
 
     def _repr_html_(self) -> str:

@@ -9,7 +9,7 @@ model from every command and from Python.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -34,9 +34,11 @@ from xtalshift.featurize import CompositionFeatures, CompositionFeaturizer, Comp
 from xtalshift.featurize.blocks import with_structures
 from xtalshift.featurize.pretrained import count_overlap, encoder_of
 from xtalshift.methods import METHODS, MethodSettings, build_method, features_of
-from xtalshift.model.bounded_targets import settle_targets
+from xtalshift.methods.registry import refuse_tobit
+from xtalshift.model.bounded_targets import Settled, settle_targets
 from xtalshift.model.card import ModelCard
 from xtalshift.model.cross_calibration import cross_calibrate
+from xtalshift.model.fit_plan import FitInputs, FitPlan, FitRows
 from xtalshift.model.fitted import FittedModel
 from xtalshift.model.intervals import (
     MIN_CALIBRATION,
@@ -56,27 +58,6 @@ Rows = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
 
 MIN_ROWS = 2
-_NO_ROWS = np.zeros(0, dtype=np.int64)
-
-
-@dataclass(frozen=True, eq=False)
-class FitRows:
-    """The role of the rows of a data set in a fit, as row numbers.
-
-    Attributes
-    ----------
-    train, validation : ndarray of int64
-        Rows to fit, and rows for model selection.
-    calibration : ndarray of int64
-        Rows used for neither; their errors calibrate the intervals.
-    target : ndarray of int64
-        Rows of the target domain, for methods that see its features or labels.
-    """
-
-    train: Rows
-    validation: Rows
-    calibration: Rows = field(default_factory=lambda: _NO_ROWS)
-    target: Rows = field(default_factory=lambda: _NO_ROWS)
 
 
 def fit(
@@ -156,74 +137,72 @@ def fit(
         If a formula has no features.
     ConfigError
         If the method needs rows of the target domain and there are none, is one of regression and
-        the targets are classes, `minutes` are given for one that keeps no budget, or it is an
-        object that is no unfitted regressor.
+        the targets are classes, takes no bounds into its loss and there are such, `minutes` are
+        given for one that keeps no budget, or it is an object that is no unfitted regressor.
     """
-    data, featurizer, X = prepare(data, method, features, rows, X)
-    if data.classes is not None:
-        from xtalshift.model.class_fitting import fit_classes
+    inputs = prepare(data, method, features, rows, X)
+    plan = FitPlan(
+        method=method, transform=transform, settings=settings or MethodSettings(), params=params,
+        intervals=intervals or IntervalConfig(), rows=rows, domain=domain, seed=seed,
+        workers=workers, minutes=minutes, progress=progress, checkpoint=checkpoint,
+    )  # fmt: skip
+    if inputs.data.classes is None:
+        return _fit_numbers(inputs, plan)
+    from xtalshift.model.class_fitting import fit_classes
 
-        return fit_classes(
-            data, method, featurizer, X, transform=transform, settings=settings, params=params,
-            intervals=intervals, rows=rows, domain=domain, seed=seed, workers=workers,
-            minutes=minutes, progress=progress, checkpoint=checkpoint,
-        )  # fmt: skip
-    intervals = intervals or IntervalConfig()
+    return fit_classes(inputs, plan)
+
+
+def _fit_numbers(inputs: FitInputs, plan: FitPlan) -> FittedModel:
+    """Return the model of targets that are numbers."""
+    data, X, featurizer, method = inputs.data, inputs.X, inputs.featurizer, plan.method
+    own = derive_seed(plan.seed, "method")
     regressor = (
-        build_method(
-            method, settings or MethodSettings(), seed=derive_seed(seed, "method"), params=params
-        )
+        build_method(method, plan.settings, seed=own, params=plan.params)
         if isinstance(method, str)
-        else as_regressor(clone(method, safe=False), seed=derive_seed(seed, "method"))
+        else as_regressor(clone(method, safe=False), seed=own)
     )
-    set_budget(regressor, method, minutes)
+    set_budget(regressor, method, plan.minutes)
+    rows = plan.rows
     if rows is None:
         rows = draw_rows(
-            data.groups, intervals=intervals, cross_fits=regressor.cross_fits, seed=seed
+            data.groups, intervals=plan.intervals, cross_fits=regressor.cross_fits, seed=plan.seed
         )
-    scale = target_scale(regressor, transform)
+    scale = target_scale(regressor, plan.transform)
     z: FloatArray = np.full(len(data), np.nan)
     known = np.concatenate([rows.train, rows.validation])
     z[known] = scale.forward(data.y[known], data.row_numbers[known])
-    weights = loss_weights(data, X, known, scale=scale, seed=seed, progress=progress)
+    weights = loss_weights(data, X, known, scale=scale, seed=plan.seed, progress=plan.progress)
     access = target_access(method, data, X, rows, scale.forward, weights)
+    in_loss = data.bounds_in_loss and not isinstance(regressor, ConstantRegressor)
+    if in_loss and data.bounded[known].any():
+        refuse_tobit(method if isinstance(method, str) else regressor)
     # a network would take its time in every round, and rows of a target domain have no folds
     slow = "device" in regressor.get_params(deep=False)  # networks, and stacks with some
     stand_in = LightGBMRegressor() if slow or access else regressor
     compositions = origin_of(stand_in, data, featurizer, known)
-    z = settle_targets(
-        stand_in, data, X, known, z, scale,
-        weights=weights, origin=compositions, seed=seed, progress=progress,
+    settled = settle_targets(
+        stand_in, data, X, known, z, scale, in_loss=in_loss,
+        weights=weights, origin=compositions, seed=plan.seed, progress=plan.progress,
     )  # fmt: skip
+    if settled.bounds is not None:
+        access |= {"bounds": settled.of(rows.train), "val_bounds": settled.of(rows.validation)}
     learn(
-        regressor, data, featurizer, X, z, rows, weights,
-        progress=progress, checkpoint=checkpoint, **access,
+        regressor, data, featurizer, X, settled.z, rows, weights,
+        progress=plan.progress, checkpoint=plan.checkpoint, **access,
     )  # fmt: skip
+    domain = plan.domain
     if domain is True:
+        z = settled.expected(lambda some: regressor.predict(X[some]))
         expected = _with_expected(data, scale, z)
-        domain = learned_domain(regressor, expected, featurizer, X, rows, seed)
+        domain = learned_domain(regressor, expected, featurizer, X, rows, plan.seed)
+    found = _calibrate(regressor, inputs, rows, scale, settled, weights, plan)
     return FittedModel(
         featurizer,
         scale,
         regressor,
-        make_card(data, method, regressor, featurizer, minutes),
-        for_one_measurement(
-            _calibrate(
-                regressor,
-                data,
-                featurizer,
-                X,
-                rows,
-                scale,
-                z,
-                weights,
-                intervals,
-                seed,
-                workers,
-                progress,
-            ),
-            data,
-        ),
+        make_card(data, method, regressor, featurizer, plan.minutes),
+        for_one_measurement(found, data),
         domain or None,
     )
 
@@ -234,7 +213,7 @@ def prepare(
     features: str | CompositionFeatures | None,
     rows: FitRows | None,
     X: FloatArray | None,
-) -> tuple[Dataset, CompositionFeaturizer, FloatArray]:
+) -> FitInputs:
     """Return a clean data set, the featurizer of a method and the features; arguments as `fit`."""
     if data.intake is None:
         if rows is not None or X is not None:
@@ -243,7 +222,7 @@ def prepare(
     featurizer = settle_features(data, method, features)
     if X is None:
         X = np.hstack([featurizer.transform(data.materials), data.materials.extra])
-    return data, featurizer, X
+    return FitInputs(data, X, featurizer)
 
 
 def settle_features(
@@ -367,7 +346,7 @@ def draw_rows(
         raise SplitError(f"{len(rest)} usable rows; at least {MIN_ROWS} are needed for training")
     if len(rest) < MIN_ROWS_TO_SPLIT:  # too few to hold any out
         return FitRows(rest, rest)
-    calibration = _NO_ROWS
+    calibration = rest[:0]
     how = "none" if intervals is None else intervals.how(len(rest), cross_fits=cross_fits)
     if intervals is not None and how == "held-out":
         split = RandomSplit(intervals.share, derive_seed(seed, "calibration"))
@@ -584,19 +563,16 @@ def _score(
 
 def _calibrate(
     regressor: Regressor,
-    data: Dataset,
-    featurizer: CompositionFeaturizer,
-    X: FloatArray,
+    inputs: FitInputs,
     rows: FitRows,
     scale: TargetTransform,
-    settled: FloatArray,
+    settled: Settled,
     weights: FloatArray | None,
-    intervals: IntervalConfig,
-    seed: int,
-    workers: int,
-    progress: Progress,
+    plan: FitPlan,
 ) -> Calibration | None:
     """Return conformity scores of rows that were not fitted, or None if there are too few."""
+    data, X, featurizer = inputs.data, inputs.X, inputs.featurizer
+    intervals, progress = plan.intervals, plan.progress
     how, used, exact = calibration_rows(regressor, data, rows, intervals)
     own = getattr(regressor, "out_of_fold_", None)
     if how == "none":
@@ -611,7 +587,7 @@ def _calibrate(
         return _score(regressor, scale, data, X, used)
     groups, noise = data.groups[used], _part(scaled_noise(data, scale, used), used)
     z, families = scale.forward(data.y[used], data.row_numbers[used]), data.materials.families[used]
-    z = np.where(exact, z, settled[used])  # bounded rows have no score, but train the others
+    z = np.where(exact, z, settled.z[used])  # bounded rows have no score, but train the others
     named = partial(replace, formulas=groups[exact])
     if own is not None:
         scored = Scored("normalised", own.center, spread=own.std)
@@ -629,14 +605,15 @@ def _calibrate(
         z,
         groups=groups,
         sample_weight=_part(weights, used),
+        bounds=settled.of(used),
         n_folds=intervals.folds,
-        random_state=derive_seed(seed, "folds"),
+        random_state=derive_seed(plan.seed, "folds"),
         blocks=featurizer.columns if "blocks" in regressor.uses else None,
         compositions=origin_of(regressor, data, featurizer, used),
         families=families,
         noise=noise,
         exact=exact,
-        workers=workers,
+        workers=plan.workers,
         progress=progress,
     )
     return named(found)

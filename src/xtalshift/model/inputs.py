@@ -192,9 +192,9 @@ def read_fidelities(
     ConfigError
         If bounds are to be used.
     """
-    if settings.bounds == "use":
+    if settings.bounds != "drop":
         raise ConfigError(
-            "--bounds use and --fidelity-col do not go together: values of two fidelities are "
+            "--bounds and --fidelity-col do not go together: values of two fidelities are "
             "compared with each other, and a bound is none; leave one out"
         )
     table = read_rows(settings, progress)

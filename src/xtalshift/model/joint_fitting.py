@@ -16,8 +16,9 @@ from xtalshift.errors import ConfigError
 from xtalshift.estimators.scikit import Estimator
 from xtalshift.methods import METHODS, MethodSettings, build_method
 from xtalshift.model.classifier import FittedClassifier
+from xtalshift.model.fit_plan import FitRows
 from xtalshift.model.fitted import FittedModel
-from xtalshift.model.fitting import FitRows, draw_rows, find_domain, make_card, target_scale
+from xtalshift.model.fitting import draw_rows, find_domain, make_card, target_scale
 from xtalshift.model.inputs import Inputs
 from xtalshift.model.intervals import (
     MIN_CALIBRATION,

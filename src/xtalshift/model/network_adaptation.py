@@ -29,6 +29,7 @@ from xtalshift.parallel import map_here_first
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.splits import KFoldSplit
 from xtalshift.uncertainty.conformal import Calibration
+from xtalshift.words import plural
 
 if TYPE_CHECKING:
     from xtalshift.estimators.adaptation import TargetedCALRegressor
@@ -194,8 +195,8 @@ def _enough(labels: Dataset, told: NDArray[np.int64], folds: int, progress: Prog
         return True
     apart = " that may judge" if n < len(labels) else ""
     progress.say(
-        f"No intervals: {n} labels{apart}, {n_formulas} formulas; {folds} folds need at least "
-        f"{needed} labels and {folds} formulas"
+        f"No intervals: {plural(n, 'label')}{apart}, {plural(n_formulas, 'formula')}; {folds} "
+        f"folds need at least {needed} labels and {folds} formulas"
     )
     return False
 

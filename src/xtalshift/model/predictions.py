@@ -12,6 +12,7 @@ from xtalshift.errors import NotConformalizedError
 from xtalshift.model.predicted_rows import FloatArray, PredictedRows, TextArray, blank_rows
 from xtalshift.notebook import SHOWN_ROWS, html_table
 from xtalshift.uncertainty.predictive import PredictiveDistribution
+from xtalshift.words import plural
 
 PREDICTED_COLUMNS = (
     "prediction",
@@ -99,8 +100,8 @@ class Predictions(PredictedRows):
         bad = int((self.reason != "").sum())
         inside = int(self.in_domain.sum())
         return (
-            f"<Predictions: {len(self.formula):,} rows, {inside:,} in the domain, {bad:,} without "
-            "a prediction; .frame is the table>"
+            f"<Predictions: {plural(len(self.formula), 'row')}, {inside:,} in the domain, {bad:,} "
+            "without a prediction; .frame is the table>"
         )
 
     def _repr_html_(self) -> str:

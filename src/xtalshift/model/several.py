@@ -22,6 +22,7 @@ from xtalshift.model.predictions import Predictions
 from xtalshift.notebook import SHOWN_ROWS, html_table
 from xtalshift.uncertainty.joint import JointScores
 from xtalshift.uncertainty.settings import LEVEL
+from xtalshift.words import plural
 
 if TYPE_CHECKING:
     from xtalshift.featurize import Features
@@ -65,8 +66,8 @@ class SeveralPredictions(PredictedTable):
         reasons = self.reason
         bad = int((reasons != "").sum())
         return (
-            f"<SeveralPredictions: {len(reasons):,} rows of {', '.join(self.parts)}; {bad:,} "
-            "without a prediction of each; .frame is the table>"
+            f"<SeveralPredictions: {plural(len(reasons), 'row')} of {', '.join(self.parts)}; "
+            f"{bad:,} without a prediction of each; .frame is the table>"
         )
 
     def _repr_html_(self) -> str:
@@ -159,7 +160,11 @@ class FittedModels:
     def __repr__(self) -> str:
         """Return what it is in one line."""
         parts = [repr(model)[1:-1] for model in self.models.values()]
-        joint = "no joint intervals" if self.joint is None else f"joint: {len(self.joint):,} rows"
+        joint = (
+            "no joint intervals"
+            if self.joint is None
+            else f"joint: {plural(len(self.joint), 'row')}"
+        )
         return f"<FittedModels: {'; '.join(parts)}; {joint}>"
 
     def __getitem__(self, target: str) -> Any:

@@ -86,7 +86,7 @@ class ERMTraining(Training):
         """Return the loss of some rows, shape ()."""
         batch = self.rows.take(indices)
         return mean_loss(
-            self.model(batch.x, self.generator), batch.y, batch.weights, self.criterion.rows
+            self.model(batch.x, self.generator), batch.labels, batch.weights, self.criterion.rows
         )
 
     @torch.no_grad()
@@ -106,5 +106,5 @@ def erm_step(
     loss: RowLoss = row_losses,
 ) -> Tensor:
     """Take one optimiser step on the mean loss of `batch`; return that loss, detached."""
-    found = mean_loss(model(batch.x, generator), batch.y, batch.weights, loss)
+    found = mean_loss(model(batch.x, generator), batch.labels, batch.weights, loss)
     return descend(found, optimizer)

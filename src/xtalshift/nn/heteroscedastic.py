@@ -10,6 +10,7 @@ from torch import Tensor
 
 from xtalshift.nn.erm import ERMTraining
 from xtalshift.nn.irnet import Affine, IRNet
+from xtalshift.nn.losses import tobit_losses
 from xtalshift.nn.rows import weighted_mean
 
 BETA = 0.5
@@ -54,16 +55,20 @@ class GaussianIRNet(IRNet):
         return mean.to(x.dtype), F.softplus(raw.to(x.dtype)) + LEAST_STD
 
 
-def beta_nll(mean: Tensor, std: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
+def beta_nll(mean: Tensor, std: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
     """Return the beta-weighted negative Gaussian log-likelihood (Seitzer et al., ICLR 2022, eq. 5).
 
     ``std^(2 beta) (log std + (y - mean)^2 / (2 std^2))``; the first factor has no gradient, so that
-    rows with a large standard deviation are not neglected in the fit of the mean.
+    rows with a large standard deviation are not neglected in the fit of the mean. A target that is
+    only known to lie between bounds has ``-log P`` in the place of the second, with the probability
+    P of this.
 
     Parameters
     ----------
-    mean, std, targets : Tensor, shape (n,) or (members, n)
+    mean, std : Tensor, shape (n,) or (members, n)
         Standardised.
+    labels : Tensor, of the same shape, or with a last axis of 3 more
+        Targets, or what is known of them, see `xtalshift.nn.rows.Rows.labels`.
     weights : Tensor, same shape, optional
         Sample weights.
 
@@ -72,12 +77,17 @@ def beta_nll(mean: Tensor, std: Tensor, targets: Tensor, weights: Tensor | None 
     Tensor
         A scalar; for an ensemble the sum over members.
     """
-    likelihood = torch.log(std) + (targets - mean).square() / (2 * std.square())
+    if labels.ndim == mean.ndim:
+        likelihood = torch.log(std) + (labels - mean).square() / (2 * std.square())
+    else:  # the losses of bounds are in units of a squared spread, here that of each row
+        lower, upper, _ = labels.unbind(dim=-1)
+        loss = tobit_losses(mean, torch.stack([lower, upper, std], dim=-1)) / std.square()
+        likelihood = torch.where(lower == upper, torch.log(std), torch.zeros_like(std)) + loss
     return weighted_mean(std.detach() ** (2 * BETA) * likelihood, weights).sum()
 
 
 class HeteroscedasticTraining(ERMTraining):
-    """`ERMTraining` with `beta_nll` instead of the smooth L1 loss."""
+    """`ERMTraining` with `beta_nll` instead of the loss of its criterion, which selects."""
 
     name = "heteroscedastic"
 
@@ -86,4 +96,4 @@ class HeteroscedasticTraining(ERMTraining):
         assert isinstance(self.model, GaussianIRNet)
         batch = self.rows.take(indices)
         mean, std = self.model.mean_and_std(batch.x, self.generator)
-        return beta_nll(mean, std, batch.y, batch.weights)
+        return beta_nll(mean, std, batch.labels, batch.weights)

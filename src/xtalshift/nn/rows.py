@@ -34,6 +34,9 @@ class Rows:
         Compositions that the features were computed from.
     crystals : CrystalRows of n rows, or None
         Crystals that the features were computed from.
+    bounds : Tensor, shape (..., n, 3), or None
+        What is known of targets of which some are bounds: the lower and the upper one (equal for a
+        value, one may be infinite), and the standard deviation of values around a prediction.
 
     Raises
     ------
@@ -47,6 +50,12 @@ class Rows:
     environments: Tensor | None = None
     compositions: Slots | None = None
     crystals: CrystalRows | None = None
+    bounds: Tensor | None = None
+
+    @property
+    def labels(self) -> Tensor:
+        """What losses compare outputs with: the targets, or what is known of them."""
+        return self.y if self.bounds is None else self.bounds
 
     def __post_init__(self) -> None:
         for name in ("y", "weights", "environments"):
@@ -56,6 +65,11 @@ class Rows:
                     f"x {tuple(self.x.shape)}, {name} {tuple(value.shape)}: "
                     f"expected {tuple(self.x.shape[:-1])}"
                 )
+        if self.bounds is not None and self.bounds.shape != (*self.x.shape[:-1], 3):
+            raise ValueError(
+                f"x {tuple(self.x.shape)}, bounds {tuple(self.bounds.shape)}: "
+                f"expected {(*self.x.shape[:-1], 3)}"
+            )
 
     def __len__(self) -> int:
         return self.y.shape[-1]

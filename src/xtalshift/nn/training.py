@@ -394,10 +394,11 @@ def validation_error(
     """
     predictions = predict_rows(model, rows.x)
     members = getattr(model, "members", None)
-    targets = rows.y if members is None else rows.y.expand(members, -1)
-    error = weighted_mean(criterion.errors(predictions, targets), rows.weights)
+    labels = rows.labels if members is None else rows.labels.expand(members, *rows.labels.shape)
+    errors = criterion.errors(predictions, labels)
+    error = weighted_mean(errors, rows.weights)
     outputs = predictions.abs()
-    if outputs.ndim > targets.ndim:  # several per row
+    if outputs.ndim > errors.ndim:  # several per row
         outputs = outputs.amax(dim=-1)
     size = weighted_mean(outputs, rows.weights)  # not of the errors: a target may be far out
     if not bool((torch.isfinite(error) & (size <= limit)).all()):

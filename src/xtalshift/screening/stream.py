@@ -45,6 +45,7 @@ from xtalshift.screening.screener import (
 from xtalshift.screening.settings import ScreenSettings, TopSettings
 from xtalshift.screening.store import Header, ScreenStore, ScreenSummary
 from xtalshift.screening.top import TOP_COLUMNS, Floor, TopTable, top_frame
+from xtalshift.words import plural
 
 
 def screen(
@@ -193,7 +194,9 @@ class _Run:
         """Screen the blocks that are left, and write them in order."""
         store = self.store
         if store.chunks:
-            self.progress.say(f"continuing behind row {store.rows:,}, {store.chunks:,} chunks")
+            self.progress.say(
+                f"continuing behind row {store.rows:,}, {plural(store.chunks, 'chunk')}"
+            )
         clock = _Clock(store.rows)
         blocks = self._blocks()
         with self.progress.task("screen", self._rows_left()) as task:
@@ -246,7 +249,9 @@ class _Run:
         if frame.empty:
             self.progress.say("warning: no row meets the conditions of top.csv; it is empty")
         elif len(frame) < self.settings.top.k:
-            self.progress.say(f"top.csv has {len(frame):,} rows: no others meet its conditions")
+            self.progress.say(
+                f"top.csv has {plural(len(frame), 'row')}: no others meet its conditions"
+            )
         for column, name in self.info.never_negative.items():
             for warning in warn_of_negative(frame[column], name):
                 self.progress.say(f"top.csv: {warning}")

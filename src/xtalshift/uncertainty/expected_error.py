@@ -42,6 +42,8 @@ BETWEEN = 0.5
 """Share of the variance between proxies that counts."""
 QUANTILES = (-1.03, 0.1, 1.45)
 """The 10, 50 and 90 % quantiles of r in units of its scale."""
+INSIDE = 0.8
+"""How often the range of a log loss is to hold it."""
 _MOST = 10.0
 """Largest factor by which one quantity changes the error, so that a proxy that all methods predict
 alike does not decide."""
@@ -113,6 +115,42 @@ def expect_error(proxies: Sequence[ProxyError], candidates: Hold) -> Expected:
     )
     low, typical, high = (float(np.exp(middle + one * spread)) for one in QUANTILES)
     return Expected(typical, low, high)
+
+
+class ExpectedLoss(NamedTuple):
+    """The log loss to expect, and a range that holds it in eight of ten cases."""
+
+    log_loss: float
+    low: float | None
+    high: float | None
+    """`low`, `high`: None with a single proxy, which does not say how much regions differ."""
+
+
+def expect_loss(losses: Sequence[float]) -> ExpectedLoss:
+    """Return the log loss to expect in a region, from those of proxies.
+
+    The value is their geometric mean. The range is Student's for one more draw,
+    ``m +- t s sqrt(1 + 1/n)`` with mean m and standard deviation s of the n logarithms: it holds in
+    eight of ten cases if regions are drawn alike and the logarithms are normal.
+
+    Parameters
+    ----------
+    losses : sequence of float, at least one
+        Log losses on the proxies, above 0.
+
+    Examples
+    --------
+    >>> [round(float(one), 3) for one in expect_loss([0.3, 0.4, 0.5])]
+    [0.391, 0.224, 0.684]
+    """
+    logs, n = np.log(losses), len(losses)
+    middle = float(np.exp(logs.mean()))
+    if n < 2:  # noqa: PLR2004
+        return ExpectedLoss(middle, None, None)
+    from scipy.stats import t
+
+    wide = float(t.ppf(0.5 + INSIDE / 2, n - 1) * logs.std(ddof=1) * np.sqrt(1 + 1 / n))
+    return ExpectedLoss(middle, middle * np.exp(-wide), middle * np.exp(wide))
 
 
 def _log_ratio(one: float, other: float) -> float:

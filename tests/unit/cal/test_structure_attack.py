@@ -1,5 +1,7 @@
 """The attack on crystals: a slow reference, brute force, and what must never break."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -276,7 +278,7 @@ def test_what_is_kept_comes_back_from_a_checkpoint():
     first = kept(model, rows, state, config)
     _, _, _, _, other = kept_problem()
     other.set_state({name: value.clone() for name, value in kept.get_state().items()})
-    other.mover = None  # nothing is attacked again
+    other.mover = SimpleNamespace(loss=row_losses)  # nothing is attacked again
     assert torch.equal(other(model, rows, state, config).rows.x, first.rows.x)
 
 
@@ -294,7 +296,7 @@ def test_a_kept_row_outside_of_a_changed_ball_is_attacked_anew():
 
 def test_the_control_returns_the_rows_themselves():
     model, rows, state, config, kept = kept_problem()
-    kept.mover = None
+    kept.mover = SimpleNamespace(loss=row_losses)
     found = kept(model, rows, state, config.without_attack())
     assert found.rows.x is rows.x
     assert not found.path.any()

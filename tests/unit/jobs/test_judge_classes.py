@@ -1,9 +1,11 @@
 """Candidates of a table of classes are judged by hold-outs that imitate them."""
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 import pytest
+from scipy.stats import t
 
 import xtalshift as xs
 from xtalshift.data import Dataset
@@ -16,6 +18,7 @@ from xtalshift.jobs.judge_settings import JudgeConfig
 from xtalshift.methods import MethodSettings
 from xtalshift.metrics.classification import log_loss
 from xtalshift.parallel import InProcessExecutor
+from xtalshift.report.shared.answer_text import class_sentences
 from xtalshift.uncertainty.probabilities import fit_probabilities
 
 CATIONS = ("Li", "Na", "K", "Rb", "Cs", "Mg", "Ca", "Sr", "Ba", "Zn", "Cd", "Al")
@@ -54,14 +57,17 @@ def imitation(data, candidates, tmp_path_factory):
     return found
 
 
-def test_errors_are_log_losses_with_one_temperature(data, imitation):
+def test_errors_are_log_losses_with_the_temperature_of_the_other_hold_outs(data, imitation):
     y = data.y.astype(int)
-    rows = np.concatenate(list(imitation.rows.values()))
-    raw = [imitation.forecasts[place, "ridge"].prediction for place in imitation.rows]
-    learned = fit_probabilities(np.concatenate(raw), data.y[rows], "temperature")
     for place, own in imitation.rows.items():
         p = imitation.forecasts[place, "ridge"].prediction
         assert p.shape == (len(own), 2)
+        others = [name for name in imitation.rows if name != place]
+        learned = fit_probabilities(
+            np.concatenate([imitation.forecasts[name, "ridge"].prediction for name in others]),
+            data.y[np.concatenate([imitation.rows[name] for name in others])],
+            "temperature",
+        )
         expected = log_loss(y[own], learned.apply(p))
         assert imitation.errors["ridge"][place] == pytest.approx(expected)
     assert imitation.method == "ridge"
@@ -77,7 +83,14 @@ def test_the_answer_says_what_to_expect(data, candidates, imitation):
     found = class_answer_of(imitation, data, model, candidates, predictions, CONFIG)
     losses = [one.log_loss for one in found.proxies]
     assert found.expected_log_loss == pytest.approx(np.exp(np.mean(np.log(losses))))
-    assert (found.expected_low, found.expected_high) == (min(losses), max(losses))
+    logs = np.log(losses)
+    wide = t.ppf(0.9, 2) * logs.std(ddof=1) * np.sqrt(4 / 3)
+    assert np.log([found.expected_low, found.expected_high]) == pytest.approx(
+        [logs.mean() - wide, logs.mean() + wide]
+    )
+    (said, *_) = class_sentences(found)
+    assert f"In eight of ten such cases it is between {found.expected_low:.3g} and" in said
+    assert "On 3 hold-outs of your table that imitate the candidates it was " in said
     assert found.useful
     assert found.expected_log_loss < found.constant
     assert (found.n, found.n_usable, found.new_elements) == (13, 12, ("Te",))
@@ -91,6 +104,22 @@ def test_the_answer_says_what_to_expect(data, candidates, imitation):
     p = predictions.probabilities[:12].max(axis=1)  # the last is no formula
     assert len(found.measure) == 3
     assert found.measure_rows[0] == int(np.argmin(p))
+
+
+def test_one_hold_out_is_halved_and_gives_no_range(data, candidates, imitation):
+    place = max(imitation.rows, key=lambda name: len(imitation.rows[name]))
+    alone = replace(imitation, rows={place: imitation.rows[place]})
+    told, raw = alone.told("ridge")[place], alone.forecasts[place, "ridge"].prediction
+    half = np.random.default_rng(0).permutation(len(raw)) % 2 == 0
+    y = data.y[imitation.rows[place]]
+    for own in (half, ~half):
+        learned = fit_probabilities(raw[~own], y[~own], "temperature")
+        np.testing.assert_array_equal(told[own], learned.apply(raw[own]))
+    model = xs.fit(data, "ridge", intervals=steps.IntervalConfig(method="none"), settings=SETTINGS)
+    found = class_answer_of(alone, data, model, candidates, model.predict(candidates), CONFIG)
+    assert (found.expected_low, found.expected_high) == (None, None)
+    said = class_sentences(found)[0]
+    assert "One hold-out does not say how far it may be from that. On 1 hold-out of your" in said
 
 
 def test_from_python_classes_are_refused(data):

@@ -119,6 +119,16 @@ def test_adapt_offers_what_the_algorithm_of_adaptation_knows():
         assert ADAPTATIONS[name].uses_labels == labels, name
 
 
+def test_facts_say_whose_loss_takes_bounds():
+    for name in METHODS:
+        method = METHODS[name]
+        if name == "c-mixup":  # a network that mixes targets
+            assert not method.bounds
+            continue
+        uses = build_method(name, SETTINGS, seed=0).uses
+        assert method.bounds == ("bounds" in uses), name
+
+
 # an attack on crystals needs them beside their features: tests/unit/estimators/test_cal_crystals.py
 @pytest.mark.parametrize("name", [name for name in METHODS if not name.startswith("cal-crystal")])
 def test_every_method_fits_what_it_may_see_and_can_be_tuned(name):

@@ -302,6 +302,6 @@ def test_one_label_that_can_judge_does_not_change_a_network():
     assert found.calibration is None
     assert "5 of the 6 labelled materials are training materials" in said[0]
     assert said[1] == (
-        "No intervals: 1 labels that may judge, 6 formulas; 3 folds need at least 12 labels and 3 "
+        "No intervals: 1 label that may judge, 6 formulas; 3 folds need at least 12 labels and 3 "
         "formulas"
     )

@@ -160,7 +160,7 @@ def test_a_stack_is_judged_by_its_folds():
     data = xs.clean_table(table())
     model = xs.fit(data, StackClassifier(members), features="fractions")
     rows = draw_rows(data.groups, intervals=IntervalConfig(), cross_fits=True, labels=data.y)
-    X = prepare(data, "ridge", "fractions", None, None)[2]
+    X = prepare(data, "ridge", "fractions", None, None).X
     shares, used = held_out_classes(model, X, rows)
     assert len(used) == len(data) == len(shares)
     assert sorted(used.tolist()) == list(range(len(data)))

@@ -8,7 +8,7 @@ import pytest
 from estimator_toys import Spy
 from xtalshift.data import Dataset, clean_table
 from xtalshift.data.transform import TargetTransform
-from xtalshift.errors import DataError
+from xtalshift.errors import ConfigError, DataError
 from xtalshift.estimators import (
     ConstantRegressor,
     LightGBMRegressor,
@@ -17,8 +17,10 @@ from xtalshift.estimators import (
 )
 from xtalshift.estimators.stack import Member
 from xtalshift.model import FitRows, adapt, calibrate, fit, load_model, save_model
+from xtalshift.model.bounded_targets import Settled
 from xtalshift.model.fitting import held_out_errors
 from xtalshift.model.loss_weights import loss_weights, scaled_noise
+from xtalshift.progress import NO_PROGRESS
 from xtalshift.uncertainty.settings import IntervalConfig
 
 pytestmark = pytest.mark.usefixtures("few_corrections")
@@ -28,6 +30,7 @@ FORMULAS = [metal + anion for metal in METALS for anion in ("O", "S", "F", "Cl",
 N = len(FORMULAS)
 GAPS = np.linspace(1.0, 3.0, N) ** 2
 NONE = IntervalConfig(method="none")
+FEW_TREES = {"n_estimators": 60, "learning_rate": 0.1, "num_leaves": 8}
 
 
 class TestWeights:
@@ -153,6 +156,16 @@ class TestUncertainties:
             model.predict(["LiNaO", "LiNa2O"], [[0.0], [0.0]], noise=[0.1, -1])
 
 
+class Heard(type(NO_PROGRESS)):
+    """Keeps what it is told."""
+
+    def __init__(self):
+        self.said = []
+
+    def say(self, text):
+        self.said.append(text)
+
+
 class TestBounds:
     def data(self, below):
         """Return a linear truth of one feature, 30 % of it (at the low end) below a limit."""
@@ -167,7 +180,9 @@ class TestBounds:
         if below == "dropped":
             return data.take(~cut), y
         bounds = np.column_stack([np.where(cut, -np.inf, y), np.maximum(y, limit)])
-        return replace(data, targets=np.maximum(y, limit), bounds=bounds), y
+        return replace(
+            data, targets=np.maximum(y, limit), bounds=bounds, bounds_in_loss=below == "tobit"
+        ), y
 
     @pytest.mark.parametrize("method", ["ridge", "lightgbm"])
     def test_values_below_a_limit_are_worth_much_of_their_values(self, method):
@@ -206,13 +221,64 @@ class TestBounds:
 
         def settle(regressor, data, X, rows, z, scale, **_):
             seen.append(type(regressor))
-            return z
+            return Settled(z)
 
         monkeypatch.setattr("xtalshift.model.fitting.settle_targets", settle)
         data = self.data("used")[0].take(np.arange(60))
         quick = {"architecture": (4,), "epochs": 1} if method == "erm" else None
         fit(data, method, features="fractions", params=quick, intervals=NONE, domain=False)
         assert seen == [kind]
+
+    def test_they_may_be_in_the_loss(self):
+        listener = Heard()
+        errors, everything = {}, self.data("known")[0]
+        low = everything.materials.extra[:, 0] < -0.4
+        for below in ("known", "dropped", "tobit"):
+            model = fit(
+                self.data(below)[0], "lightgbm", features="fractions", params=FEW_TREES,
+                intervals=IntervalConfig(method="cross"), progress=listener,
+            )  # fmt: skip
+            found = model.predict(everything.materials).prediction
+            errors[below] = abs((found - 2 * everything.materials.extra[:, 0])[low].mean())
+        assert errors["tobit"] < 0.5 * errors["dropped"]
+        assert errors["tobit"] < errors["known"] + 0.1
+        (spread,) = (text for text in listener.said if "in the loss" in text)
+        assert spread.startswith("180 bounds of targets in the loss; values lie 0.4")
+        assert len(model.calibration) == 420  # of values only
+        # what stands for a limit beside the nearest material is what the model expects there
+        assert model.domain.targets_.min() < self.data("tobit")[0].y.min() - 0.1
+
+    def test_noise_makes_values_lie_farther_from_predictions(self, monkeypatch):
+        data, _ = self.data("tobit")
+        noise = np.where(np.arange(600) % 2 == 0, 0.1, 2.0)
+        seen = []
+
+        def learn(*given, bounds, **further):
+            seen.append(bounds)
+            raise StopIteration
+
+        monkeypatch.setattr("xtalshift.model.fitting.learn", learn)
+        data, rows = replace(data, noise=noise), FitRows(np.arange(500), np.arange(500, 600))
+        with pytest.raises(StopIteration):
+            fit(data, "lightgbm", features="fractions", params=FEW_TREES, rows=rows)
+        precise, rough = seen[0].spread[::2], seen[0].spread[1::2]
+        assert rough.min() > 2 * precise.max()
+
+    def test_methods_that_cannot_take_them_name_those_that_can(self):
+        data, _ = self.data("tobit")
+        with pytest.raises(ConfigError, match=r"ridge has no loss for bounds .* lightgbm, .*erm, "):
+            fit(data, "ridge", features="fractions")
+        with pytest.raises(ConfigError, match="RidgeRegressor has no loss for bounds"):
+            fit(data, RidgeRegressor(), features="fractions")
+        whole = replace(data.take(~data.bounded), bounds_in_loss=True)
+        fit(whole, "ridge", features="fractions", intervals=NONE, domain=False)  # there are none
+        # for a constant the two ways are the same
+        used, tobit = (
+            fit(one, "dummy", intervals=NONE, domain=False).predict(["LiF"], [[0.0]]).prediction
+            for one in (self.data("used")[0], data)
+        )
+        assert used.tolist() == tobit.tolist()
+        assert used[0] < data.y.mean() - 0.1
 
     def test_a_logarithmic_scale_takes_bounds(self):
         bounds = np.column_stack([np.where(np.arange(N) < 8, -np.inf, GAPS), np.maximum(GAPS, 1.5)])

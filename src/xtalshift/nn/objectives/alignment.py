@@ -173,5 +173,5 @@ class AlignedTraining(ERMTraining):
             predictions = predictions.squeeze(-1)
         seen = seen.to(source.x.dtype)
         found = predictions.to(source.y.dtype)
-        loss = mean_loss(found, source.y, source.weights, self.criterion.rows)
+        loss = mean_loss(found, source.labels, source.weights, self.criterion.rows)
         return loss, _LOSSES[self.config.alignment](seen[..., :n, :], seen[..., n:, :]).sum()

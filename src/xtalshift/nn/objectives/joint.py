@@ -78,7 +78,10 @@ class JointTraining(Training):
             self.set_rate(cosine_rate(config.learning_rate, step, config.epochs * self.steps))
             losses = [
                 mean_loss(
-                    self.model(rows.x, self.generator), rows.y, rows.weights, self.criterion.rows
+                    self.model(rows.x, self.generator),
+                    rows.labels,
+                    rows.weights,
+                    self.criterion.rows,
                 )
                 for rows in (source, target)
             ]

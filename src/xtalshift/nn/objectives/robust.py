@@ -110,6 +110,8 @@ class RobustTraining(ERMTraining):
         self.name = name = config.objective
         if name in GROUPED and rows.environments is None:
             raise ConfigError(f"objective = {name!r} needs the environment of each row")
+        if name == "c-mixup" and rows.bounds is not None:
+            raise ConfigError("objective = 'c-mixup' mixes targets, and bounds cannot be mixed")
         self.environments = rows.environments if name in GROUPED else None
         self.n_environments = 1
         if self.environments is not None:
@@ -133,7 +135,7 @@ class RobustTraining(ERMTraining):
         if config.objective == "c-mixup":
             batch = self._mix(batch, indices)
             return mean_loss(self.model(batch.x, self.generator), batch.y, batch.weights)
-        losses = self.criterion.rows(self.model(batch.x, self.generator), batch.y)
+        losses = self.criterion.rows(self.model(batch.x, self.generator), batch.labels)
         if self.environments is None:
             return (cvar_weights(losses, config.number, batch.weights) * losses).sum()
         risks, present = environment_risks(

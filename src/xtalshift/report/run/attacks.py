@@ -31,7 +31,7 @@ _OVER_SEEDS = dict.fromkeys([*ATTACK_COLUMNS, "gain_share"], "mean") | {
     "weight_min": "min",
     "weight_max": "max",
 }
-_COLUMNS = ("train_loss", "val_mae", *ATTACK_COLUMNS, "gain_share")
+_COLUMNS = ("train_loss", "val_mae", "val_log_loss", "val_tobit", *ATTACK_COLUMNS, "gain_share")
 _CONTROL = "cal-eps0"
 _HEIGHT = 220
 _FLOOR = NO_OP_DISPLACEMENT / 10

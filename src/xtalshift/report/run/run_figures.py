@@ -230,6 +230,7 @@ def _draw_curves(
         ("train_loss", "Training loss", "loss"),
         ("val_mae", "Validation error", f"MAE {unit}"),
         ("val_log_loss", "Validation error", "log loss"),
+        ("val_tobit", "Validation error", "Tobit loss"),
     )
     panels = []
     for split in dict.fromkeys(curve.split for curve in curves):

@@ -9,6 +9,7 @@ import numpy as np
 
 from xtalshift.benchmark.several_results import SeveralResults, TargetRecord, TargetRun
 from xtalshift.report.shared.html import render_page
+from xtalshift.words import plural
 
 Head = tuple[str, str]
 """Name and role of a split."""
@@ -82,7 +83,7 @@ def _target_cell(own: Sequence[TargetRecord], method: str, head: Head) -> tuple[
 
 def describe_target(target: TargetRun) -> str:
     """Return what a run is of, in one line."""
-    rows = "" if target.rows is None else f"{target.rows:,} materials; "
+    rows = "" if target.rows is None else f"{plural(target.rows, 'material')}; "
     model = "no model" if target.model is None else f"model: {target.model}"
     return f"{rows}{model}"
 

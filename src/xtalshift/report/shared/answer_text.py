@@ -130,11 +130,20 @@ def class_sentences(answer: ClassAnswer) -> list[str]:
     right = format_percent(sum(one.accuracy for one in answer.proxies) / n)
     share = format_percent(answer.expected_log_loss / answer.constant)
     level = f", level with {join_words(answer.level_with)}" if answer.level_with else ""
+    range_ = "One hold-out does not say how far it may be from that."
+    if answer.expected_low is not None and answer.expected_high is not None:
+        range_ = (
+            f"In eight of ten such cases it is between {format_number(answer.expected_low)} and "
+            f"{format_number(answer.expected_high)}."
+        )
+    losses = [one.log_loss for one in answer.proxies]
+    was = format_number(losses[0])
+    if n > 1:
+        was = f"{format_number(min(losses))} to {format_number(max(losses))}"
     expected = (
         f"Expect a log loss near {format_number(answer.expected_log_loss)} ({share} of that of the "
-        f"shares of the classes): on {plural(n, 'hold-out')} of your table that "
-        f"{'imitates' if n == 1 else 'imitate'} the candidates it was "
-        f"{format_number(answer.expected_low)} to {format_number(answer.expected_high)}, and "
+        f"shares of the classes). {range_} On {plural(n, 'hold-out')} of your table that "
+        f"{'imitates' if n == 1 else 'imitate'} the candidates it was {was}, and "
         f"{right} of the classes were predicted correctly."
     )
     said = [

@@ -15,6 +15,8 @@ from xtalshift.registry import near_miss
 
 LARGEST = 2**31 - 1
 """Largest whole number of a setting: libraries count in 32 bits."""
+_MOST_SAID = 20
+"""What a message says of settings that are wrong; the others are counted."""
 
 
 class Settings(BaseModel):
@@ -157,7 +159,7 @@ def split_names(text: str) -> list[str]:
 
 def _explain(cls: type[BaseModel], error: ValidationError) -> str:
     lines = []
-    for item in error.errors():
+    for item in error.errors(include_url=False)[:_MOST_SAID]:
         path = ".".join(str(part) for part in item["loc"])
         if item["type"] == "extra_forbidden":
             fields = _fields_at(cls, item["loc"][:-1])
@@ -172,6 +174,8 @@ def _explain(cls: type[BaseModel], error: ValidationError) -> str:
                 message += near_miss(str(item["input"]), choices)
             # what concerns several settings names them itself
             lines.append(f"setting {path!r} = {item['input']!r}: {message}" if path else message)
+    if (more := error.error_count() - len(lines)) > 0:
+        lines.append(f"and {more:,} more")
     return "; ".join(lines)
 
 

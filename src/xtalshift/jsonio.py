@@ -33,7 +33,9 @@ def write_json(path: Path, values: Any) -> None:
     replace_file(path, text + "\n")
 
 
-def decode_json(text: str | bytes, where: object, remedy: str = _REPEAT) -> Any:
+def decode_json(
+    text: str | bytes, where: object, remedy: str = _REPEAT, *, once: bool = False
+) -> Any:
     """Decode JSON that may be damaged or malicious.
 
     Parameters
@@ -42,6 +44,8 @@ def decode_json(text: str | bytes, where: object, remedy: str = _REPEAT) -> Any:
         The JSON; bytes are UTF-8.
     where, remedy : object, str
         Used in the message: the file (and line), and what to do.
+    once : bool
+        Whether a name that an object has twice is an error; else the last one counts.
 
     Raises
     ------
@@ -49,7 +53,7 @@ def decode_json(text: str | bytes, where: object, remedy: str = _REPEAT) -> Any:
         If it is not JSON, or nested deeper than 100 levels.
     """
     try:
-        values = json.loads(text)
+        values = json.loads(text, object_pairs_hook=_once if once else None)
     except (ValueError, RecursionError) as error:
         raise DataError(f"{where} is damaged ({error}); {remedy}") from error
     level = [values]
@@ -63,6 +67,15 @@ def decode_json(text: str | bytes, where: object, remedy: str = _REPEAT) -> Any:
         if not level:
             return values
     raise DataError(f"{where} is damaged (nested deeper than {_DEEPEST} levels); {remedy}")
+
+
+def _once(pairs: list[tuple[str, Any]]) -> Plain:
+    found: Plain = {}
+    for name, value in pairs:
+        if name in found:
+            raise ValueError(f"{name[:100]!r} is given twice")
+        found[name] = value
+    return found
 
 
 def encode_line(values: Plain) -> bytes:

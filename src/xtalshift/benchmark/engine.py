@@ -36,6 +36,7 @@ from xtalshift.data.writers import refuse_existing
 from xtalshift.errors import ConfigError
 from xtalshift.files import lock_folder, replace_file
 from xtalshift.jsonio import to_json, write_json
+from xtalshift.methods import METHODS
 from xtalshift.nn.device import describe_device, resolve_device
 from xtalshift.parallel import Executor, Policy, ProgressEvent, make_executor
 from xtalshift.progress import NO_PROGRESS, Progress, resumable
@@ -45,6 +46,11 @@ from xtalshift.words import plural
 
 SPEC_FILE = "benchmark.toml"
 LEADERBOARD_SECONDS = 60.0
+_PRELOAD = ("xtalshift.benchmark.worker", "lightgbm", "sklearn.ensemble")
+_PRELOAD_NETWORKS = ("xtalshift.estimators.network",)
+"""Loads PyTorch, which takes a process about 2 s."""
+_WITHOUT_NETWORKS = frozenset({"constant", "classical", "importance", "target-only"})
+"""Families of methods."""
 
 
 @dataclass(frozen=True)
@@ -207,7 +213,7 @@ def count_tasks(spec: BenchmarkSpec, folder: Path, progress: Progress = NO_PROGR
     """Return the number of tasks of a benchmark in one line, see `run_benchmark`."""
     plugins = use_plugins(spec.all_plugins, folder, [entry.method for entry in spec.methods])
     spec = spec.check_methods()
-    shared, _ = prepare_shared(spec, plugins, progress)
+    shared, _ = prepare_shared(spec, plugins, progress, compute=False)
     tasks = plan_tasks(spec, shared)
     names = len({(task.name, task.budget) for task in tasks})
     folds = len({(fold.data, fold.split, fold.fold) for fold in shared.folds.values()})
@@ -224,6 +230,11 @@ def _is_open(task: Task, store: RecordStore, options: RunOptions) -> bool:
     if record is None or not record.ok:
         return record is None or options.retry
     return options.keep and record.files != hash_files(task_folder(store.path.parent, task.id))
+
+
+def _any_network(tasks: Sequence[Task]) -> bool:
+    """Return whether a task may train a network."""
+    return any(METHODS[task.method].family not in _WITHOUT_NETWORKS for task in tasks)
 
 
 def _execute(
@@ -258,7 +269,7 @@ def _execute(
             policy=Policy(
                 fresh=True,
                 gpu=context.settings.device.startswith("cuda"),
-                preload=("xtalshift.benchmark.worker", "lightgbm", "sklearn.ensemble"),
+                preload=(*_PRELOAD, *(_PRELOAD_NETWORKS if _any_network(tasks) else ())),
             ),
             ordered=False,
             on_event=bars.show,

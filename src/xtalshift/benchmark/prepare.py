@@ -61,15 +61,26 @@ class Table:
 
 
 def prepare_shared(
-    spec: BenchmarkSpec, plugins: dict[str, str], progress: Progress = NO_PROGRESS
+    spec: BenchmarkSpec,
+    plugins: dict[str, str],
+    progress: Progress = NO_PROGRESS,
+    *,
+    compute: bool = True,
 ) -> tuple[Shared, dict[str, Table]]:
-    """Return the rows and folds of a benchmark, and its tables by name."""
+    """Return the rows and folds of a benchmark, and its tables by name.
+
+    Without `compute` the features of the methods are left out: a plan does not need them, and those
+    of pretrained networks take minutes.
+    """
     features = wanted_features(spec)
     problems: dict[str, Problem] = {}
     folds, tables = {}, {}
     for name, data in spec.data.items():
         splits = [split for _, split in _splits_of(spec, name)]
-        problems[name], tables[name] = prepare_table(name, data, features, splits, progress)
+        problem, tables[name] = prepare_table(name, data, features, splits, progress)
+        if compute:
+            problem = compute_features(problem, tables[name], features, progress)
+        problems[name] = problem
         for fold in make_folds(spec, name, tables[name], progress):
             folds[fold.key] = fold
     if spec.joint:
@@ -106,7 +117,7 @@ def prepare_table(
     splits: Sequence[BenchmarkSplit] = (),
     progress: Progress = NO_PROGRESS,
 ) -> tuple[Problem, Table]:
-    """Read and clean one table and compute its features.
+    """Read and clean one table, see `compute_features` for those of its methods.
 
     Parameters
     ----------
@@ -115,7 +126,7 @@ def prepare_table(
     settings : BenchmarkData
         Settings of the table.
     features : tuple of str
-        Blocks of `xtalshift.featurize.CompositionFeaturizer`.
+        Blocks of `xtalshift.featurize.CompositionFeaturizer`, which may need structures.
     splits : sequence of BenchmarkSplit
         The splits of the table, which may need structures.
     progress : Progress
@@ -158,15 +169,42 @@ def prepare_table(
         name, slim, settings, {}, (float(least), float(most)), settings.encoder, lower,
         lower_name, tuple(settings.targets), others,
     )  # fmt: skip
+    return problem, Table(data, space)
+
+
+def compute_features(
+    problem: Problem,
+    table: Table,
+    features: tuple[Blocks, ...],
+    progress: Progress = NO_PROGRESS,
+) -> Problem:
+    """Return a problem with the features of its rows.
+
+    Parameters
+    ----------
+    problem : Problem
+        Of `prepare_table`.
+    table : Table
+        Its rows, with the features in which splits measure distances.
+    features : tuple of str
+        Blocks of `xtalshift.featurize.CompositionFeaturizer`.
+    progress : Progress
+        Receives messages.
+
+    Raises
+    ------
+    DataError
+        If a row has no such features.
+    """
     values: dict[Blocks, FloatArray] = {}
     for block in features:
-        if block == settings.blocks:
-            values[block] = space
+        if block == problem.settings.blocks:
+            values[block] = table.X
             continue
-        say_overlap(problem.blocks(block), data, progress)
-        computed = problem.featurizer(block).transform(data.materials)
-        values[block] = np.hstack([computed, data.materials.extra])
-    return replace(problem, X=values), Table(data, space)
+        say_overlap(problem.blocks(block), table.data, progress)
+        computed = problem.featurizer(block).transform(table.data.materials)
+        values[block] = np.hstack([computed, table.data.materials.extra])
+    return replace(problem, X=values)
 
 
 def read_others(settings: BenchmarkData, progress: Progress) -> dict[str, Dataset]:

@@ -189,7 +189,7 @@ def train_command(
     crystals = _check_adversarial(
         save_adversarial, out, method, settings, read, overwrite=overwrite
     )
-    method = method_to_save(method, settings)
+    method = method_to_save(method, settings, minutes=minutes)
     checkpoint = _checkpoint(out)
     if settings.fidelity.column is not None:
         _train_on_fidelities(settings, method, out, checkpoint, minutes)
@@ -273,7 +273,7 @@ def _train_several(
     from xtalshift.model.several_folder import check_models_folder, save_models
 
     check_models_folder(out, overwrite=overwrite)
-    method = method_to_save(method, settings)
+    method = method_to_save(method, settings, minutes=minutes)
     checkpoint = _checkpoint(out)
     with resumable(lambda: "".join(map(_describe_kept, kept_of(checkpoint)))):
         trained = train_several(

@@ -33,8 +33,12 @@ def distances(kernel: KernelName, X: FloatArray, rows: FloatArray) -> FloatArray
     """
     if kernel == "laplacian":
         return np.asarray(cdist(X, rows, "cityblock"))
+    # in place: for many rows each such matrix takes a good part of the memory
+    products = X @ rows.T
+    products *= 2
     squares = (X**2).sum(axis=1)[:, None] + (rows**2).sum(axis=1)
-    return np.asarray(np.maximum(squares - 2 * (X @ rows.T), 0.0))
+    squares -= products
+    return np.asarray(np.maximum(squares, 0.0, out=squares))
 
 
 @dataclass(eq=False, repr=False, kw_only=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -98,11 +98,7 @@ class KernelRegressor(KernelPredictor, SearchedRegressor):
         number = -1
         with data.progress.task("kernels", len(kernels) * len(self.gammas)) as task:
             for name in kernels:
-                near, far = distances(name, x, x), distances(name, x_other, x)
-                np.fill_diagonal(near, 0.0)
-                for gamma in self.gammas:
-                    width = float(gamma) / x.shape[1]
-                    covariance, cross = np.exp(-width * near), np.exp(-width * far)
+                for width, covariance, cross in _similarities(name, self.gammas, x, x_other):
                     for penalty in penalties:
                         number += 1
                         solution = self._solve(covariance, rows, float(penalty))
@@ -131,6 +127,25 @@ class KernelRegressor(KernelPredictor, SearchedRegressor):
         for name, values in (("gammas", self.gammas), (self._penalties, penalties)):
             if not len(values) or not all(value > 0 for value in values):
                 raise ConfigError(f"{name} = {values}; expected positive numbers")
+
+
+def _similarities(
+    name: KernelName, gammas: Sequence[float], rows: FloatArray, others: FloatArray
+) -> Iterator[tuple[float, FloatArray, FloatArray]]:
+    """Yield each inverse width, the kernel among the rows, and that of others with them."""
+    near = None
+    for number, gamma in enumerate(gammas, 1):
+        if near is None:
+            near, far = distances(name, rows, rows), distances(name, others, rows)
+            np.fill_diagonal(near, 0.0)
+        width = float(gamma) / rows.shape[1]
+        # the matrix of all pairs of rows decides the memory: it is there once, and made again if
+        # that is cheap
+        given_up = name == "rbf" or number == len(gammas)
+        kernel = np.multiply(near, -width, out=near if given_up else None)
+        if given_up:
+            near = None
+        yield width, np.exp(kernel, out=kernel), np.exp(-width * far)
 
 
 Solution = tuple[FloatArray, float, dict[str, Any]]

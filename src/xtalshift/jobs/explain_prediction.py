@@ -14,6 +14,7 @@ from xtalshift.model.explaining.explain import SWAPS
 from xtalshift.model.explaining.record import Explanation
 from xtalshift.model.several_tables import SeveralPredictor
 from xtalshift.model.table_predictor import TablePredictor
+from xtalshift.progress import NO_PROGRESS, Progress
 
 MOST_ROWS = 1000
 """Most rows of a table: each takes about a second."""
@@ -26,6 +27,7 @@ def explain_predictions(
     of_class: str | None = None,
     substitutions: int = SWAPS,
     strict: bool = False,
+    progress: Progress = NO_PROGRESS,
 ) -> list[Explanation]:
     """Return the explanations of materials, of several targets those of each one after the other.
 
@@ -35,7 +37,7 @@ def explain_predictions(
         The model and the level of intervals.
     materials : Materials
         n rows, as `TablePredictor.parse_formulas` or `read_few` returns them.
-    of_class, substitutions
+    of_class, substitutions, progress
         As in `xtalshift.model.FittedModel.explain`.
     strict : bool
         Whether a bad row is an error.
@@ -51,6 +53,7 @@ def explain_predictions(
         "of_class": of_class,
         "level": predictor.level,
         "substitutions": substitutions,
+        "progress": progress,
     }
     if isinstance(predictor, TablePredictor):
         found = predictor.model.explain(materials, **how)

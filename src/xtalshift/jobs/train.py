@@ -21,7 +21,7 @@ from xtalshift.metrics.classification import ClassificationScores, classificatio
 from xtalshift.model import FitRows, FittedClassifier, FittedModel, draw_rows, fit
 from xtalshift.model.class_fitting import held_out_classes
 from xtalshift.model.fidelities import FidelityFit, fit_fidelities
-from xtalshift.model.fitting import held_out_errors
+from xtalshift.model.fitting import held_out_errors, set_budget
 from xtalshift.model.inputs import Inputs, read_fidelities, read_inputs, settle_structures
 from xtalshift.parallel import count_cores, limited_threads
 from xtalshift.progress import NO_PROGRESS, Progress
@@ -77,7 +77,7 @@ class TrainedOnFidelities:
     """What the column says of the rows that are predicted, and of the others."""
 
 
-def method_to_save(name: str, settings: MethodSettings) -> str:
+def method_to_save(name: str, settings: MethodSettings, *, minutes: float | None = None) -> str:
     """Return the key of a method in `METHODS`; refuse one that cannot be saved, before any work.
 
     Parameters
@@ -86,19 +86,23 @@ def method_to_save(name: str, settings: MethodSettings) -> str:
         Name of a method, or ``FILE.py:NAME``, which is run and registered.
     settings : MethodSettings
         Settings of all methods.
+    minutes : float, optional
+        Wall minutes that a fit may take.
 
     Raises
     ------
     ModelFormatError
         If its models cannot be saved; the message says what to do instead.
     ConfigError
-        If it is no regressor, or the file fails.
+        If it is no regressor, the file fails, or it keeps no budget of minutes.
     NotFoundError
         If there is no such method.
     """
     use_plugins(own_files([name]), Path(), [name])
     method = registered_name(name)
-    facts, unsaved = METHODS[method], build_method(method, settings, seed=None).unsaved
+    facts, learner = METHODS[method], build_method(method, settings, seed=None)
+    set_budget(learner, method, minutes)
+    unsaved = learner.unsaved
     if facts.classify is not None and unsaved:
         unsaved = facts.classify(settings, None).unsaved
     if unsaved:

@@ -20,6 +20,7 @@ from xtalshift.errors import DataError, FormulaError, NotConformalizedError
 from xtalshift.estimators.predictors import Learned
 from xtalshift.featurize import CompositionFeatures, Features
 from xtalshift.model.card import ModelCard
+from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.uncertainty.settings import LEVEL
 
 if TYPE_CHECKING:
@@ -228,6 +229,7 @@ class MaterialModel:
         of_class: str | None = None,
         level: float = LEVEL,
         substitutions: int = 3,
+        progress: Progress = NO_PROGRESS,
     ) -> list[Explanation]:
         """Explain why materials are predicted as they are, and what other elements would change.
 
@@ -245,6 +247,8 @@ class MaterialModel:
         substitutions : int
             So many substitutions of one element that raise the prediction, and so many that lower
             it.
+        progress : Progress
+            Advances by the materials that are mixed and predicted: thousands for each row.
 
         Returns
         -------
@@ -271,7 +275,15 @@ class MaterialModel:
         from xtalshift.model.explaining.explain import explain
 
         model: Any = self
-        return explain(model, X, extra, of_class=of_class, level=level, substitutions=substitutions)
+        return explain(
+            model,
+            X,
+            extra,
+            of_class=of_class,
+            level=level,
+            substitutions=substitutions,
+            progress=progress,
+        )
 
     def save(self, folder: Path | str) -> Path:
         """Write the model to a folder, see `xtalshift.model.persist.save_model`."""

@@ -40,6 +40,7 @@ from xtalshift.web.scratch import Disk
 from xtalshift.web.settings import ServeConfig
 from xtalshift.web.table_routes import table_routes
 from xtalshift.web.tables import TableDesk, TableStore
+from xtalshift.web.wrong_tokens import WrongTokens
 
 API = "/api/v1"
 
@@ -65,7 +66,7 @@ def create_app(models: Path | None, store: Path, config: ServeConfig) -> FastAPI
 
     files = StaticFiles()
     hidden = [store, SHIPPED] if models is None else [store, models, SHIPPED]
-    screens = Screens(config, files, hidden)
+    screens, wrong = Screens(config, files, hidden), WrongTokens()
 
     @asynccontextmanager
     async def run_jobs(_: FastAPI) -> AsyncIterator[None]:
@@ -83,9 +84,9 @@ def create_app(models: Path | None, store: Path, config: ServeConfig) -> FastAPI
         docs_url=None,  # their pages load scripts from other sites
         redoc_url=None,
         lifespan=run_jobs,
-        middleware=[Middleware(Guard, config=config, answer=screens.answer)],
+        middleware=[Middleware(Guard, config=config, answer=screens.answer, wrong=wrong)],
     )
-    add_problems(app, screens.answer)
+    add_problems(app, screens.answer, hidden)
     turns = Turns(config)
     desk = JobDesk(jobs, tables, shelf, disk, config)
     for routes in (
@@ -99,11 +100,12 @@ def create_app(models: Path | None, store: Path, config: ServeConfig) -> FastAPI
         app.include_router(routes, prefix=API)
 
     app.include_router(files.routes())
-    predictions = PredictionStore(store, config.max_disk_mb)
+    predictions = PredictionStore(store, config.max_disk_mb, shelf.checksum)
+    jobs.when_deleted = predictions.forget
     model_screen = ModelScreen(screens, shelf, jobs, predictions, disk, config)
     table_desk, checks = TableDesk(tables, disk, config), TableChecks(desk, jobs, runner)
     for screen in (
-        login_routes(screens, config),
+        login_routes(screens, config, wrong),
         start_routes(screens, tables, table_desk, jobs, shelf, checks),
         table_screen_routes(screens, tables, table_desk, jobs, checks),
         choose_routes(screens, tables, desk, jobs, runner),

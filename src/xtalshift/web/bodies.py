@@ -3,32 +3,41 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
+from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
 
 from xtalshift.config import Settings
 from xtalshift.errors import DataError, UsageError
 from xtalshift.jsonio import Plain, decode_json
+from xtalshift.web.described import schema_of
 from xtalshift.web.problems import RequestError
 
 JSON = "application/json"
 CSV = "text/csv"
 PARQUET = "application/vnd.apache.parquet"
+FORM = "multipart/form-data"
 TABLES = {CSV: ".csv", PARQUET: ".parquet"}
 """Content types of tables, with the suffix of such files."""
+MOST_VALUES = 100_000
+"""Values of a JSON body: memory holds each of them, and perhaps what is wrong with it."""
+_MOST_FILES, _MOST_FIELDS = 10, 100
+"""Parts of a form: memory holds up to 10^6 bytes of each."""
 
 S = TypeVar("S", bound=Settings)
 
 
-def content_type(request: Request) -> str:
-    """Return the type of the body; JSON if the request does not say it."""
-    return request.headers.get("content-type", JSON).partition(";")[0].strip().lower()
+def content_type(headers: Headers) -> str:
+    """Return the type of the body by the headers of a request; JSON if they do not say it."""
+    return headers.get("content-type", JSON).partition(";")[0].strip().lower()
 
 
 def answer_type(request: Request, usual: str) -> str:
@@ -76,17 +85,31 @@ async def read_settings(request: Request, kind: type[S]) -> S:
 
     Raises
     ------
+    RequestError
+        With status 415 if it says that it is no JSON, 413 if it has more than `MOST_VALUES`.
     DataError
         If it is not a JSON object.
     UsageError
-        If a name is unknown or a value is not allowed.
+        If a name is unknown or given twice, or a value is not allowed.
     """
-    return parse_settings(await whole_body(request), kind)
+    given = content_type(request.headers)
+    if given != JSON:
+        raise RequestError(
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"Content-Type {given[:100]!r}: send {JSON}"
+        )
+    with _connected():
+        text = await request.body()  # which `Guard` has limited
+    return parse_settings(text, kind)
 
 
 def parse_settings(text: bytes, kind: type[S]) -> S:
     """Return JSON as settings; errors as in `read_settings`."""
-    values = decode_json(text, "the body of the request", "send a JSON object")
+    if sum(map(text.count, (b",", b"[", b"{"))) > MOST_VALUES:
+        raise RequestError(
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+            f"the body has more than {MOST_VALUES:,} values; send formulas as CSV or Parquet",
+        )
+    values = decode_json(text, "the body of the request", "send a JSON object", once=True)
     if not isinstance(values, dict):
         raise DataError(f"the body of the request is {type(values).__name__}; send a JSON object")
     try:
@@ -118,18 +141,12 @@ def query_parameters(kind: type[Settings]) -> list[Plain]:
             "in": "query",
             "name": name,
             "required": False,
-            "description": shape.pop("description", ""),
+            "description": shape.pop("description"),
             "schema": shape,
         }
-        for name, shape in kind.model_json_schema()["properties"].items()
+        for name, shape in schema_of(kind)["properties"].items()
         if shape.get("type") != "null"
     ]
-
-
-async def whole_body(request: Request) -> bytes:
-    """Return the body of a request, which `Guard` has limited."""
-    with _connected():
-        return await request.body()
 
 
 async def save_body(request: Request, path: Path, room: int) -> int:
@@ -168,6 +185,24 @@ def no_room() -> RequestError:
         "the store of the server is full; delete tables and jobs that are no longer needed, or "
         "start the server with a larger --set max_disk_mb=...",
     )
+
+
+class FormRoute(APIRoute):
+    """A route whose forms have a limited number of parts, unless it says another one itself."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return what answers a request."""
+        handle = super().get_route_handler()
+
+        async def answer(request: Request) -> Response:
+            return await handle(_FormRequest(request.scope, request.receive))
+
+        return answer
+
+
+class _FormRequest(Request):
+    def form(self, **limits: Any) -> Any:
+        return super().form(**{"max_files": _MOST_FILES, "max_fields": _MOST_FIELDS, **limits})
 
 
 @contextmanager

@@ -88,7 +88,7 @@ def _formulas(predictor: AnyPredictor, rows: pd.DataFrame, table: Path) -> list[
 
 def check_screening(asked: ScreenRequest, inputs: Inputs) -> ScreenSettings:
     """Return the settings, or raise if the request is wrong."""
-    how, others = reading(asked, inputs)
+    how, others = reading(asked, inputs, ScreenSettings)
     own = {
         "level": asked.level,
         "intervals": asked.intervals,

@@ -7,7 +7,6 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 from pydantic import Field
-from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
 
 from xtalshift.config import Settings
@@ -16,9 +15,15 @@ from xtalshift.model.explaining.explain import SWAPS
 from xtalshift.model.explaining.record import Explanation
 from xtalshift.uncertainty.settings import LEVEL
 from xtalshift.web.bodies import JSON, answer_type, read_settings
-from xtalshift.web.model_routes import Turns, problems
+from xtalshift.web.described import ModelName, schema_of
+from xtalshift.web.model_routes import Turns, problems, while_connected
 from xtalshift.web.models import AnyModel, Shelf
-from xtalshift.web.predicting import PredictOptions, cells_are_content, predictor_of
+from xtalshift.web.predicting import (
+    ExplanationLimits,
+    PredictOptions,
+    cells_are_content,
+    predictor_of,
+)
 from xtalshift.web.problems import RequestError
 
 MOST_FORMULAS = 20
@@ -53,10 +58,10 @@ def explain_routes(shelf: Shelf, turns: Turns) -> APIRouter:
         description="What each element, family of features and feature contributes to a "
         "prediction, and which element in the place of one changes it most.",
         openapi_extra=_EXPLAIN,
-        responses={200: _EXPLAINED, **problems(404, 406, 408, 409, 413, 422, 429)},
+        responses={200: _EXPLAINED, **problems(404, 406, 408, 409, 413, 415, 422, 429, 503)},
         response_class=Response,
     )
-    async def explain(name: str, request: Request) -> Response:
+    async def explain(name: ModelName, request: Request) -> Response:
         if answer_type(request, JSON) != JSON:
             raise RequestError(HTTPStatus.NOT_ACCEPTABLE, f"explanations are {JSON}")
         asked = await read_settings(request, ExplainRequest)
@@ -66,22 +71,28 @@ def explain_routes(shelf: Shelf, turns: Turns) -> APIRouter:
                 f"{len(asked.formulas):,} formulas; at most {MOST_FORMULAS} are explained at once",
             )
 
+        limits = ExplanationLimits(turns.config)
+
         def work() -> JSONResponse:
-            found = explain_formulas(shelf.load(name), asked)
+            found = explain_formulas(shelf.load(name), asked, limits)
             plain = [one.plain() for one in found]
             return JSONResponse({"model": name, "level": asked.level, "explanations": plain})
 
         async with turns.turn():
-            return await run_in_threadpool(work)
+            return await while_connected(request, work, limits)
 
     return router
 
 
-def explain_formulas(model: AnyModel, asked: ExplainRequest) -> list[Explanation]:
+def explain_formulas(
+    model: AnyModel, asked: ExplainRequest, limits: ExplanationLimits
+) -> list[Explanation]:
     """Return the explanations of formulas; bad ones have a reason.
 
     Raises
     ------
+    RequestError
+        If it takes too long, or the client has gone.
     DataError, FormulaError, ConfigError
         As `xtalshift.jobs.explain_prediction.explain_predictions`.
     """
@@ -94,6 +105,7 @@ def explain_formulas(model: AnyModel, asked: ExplainRequest) -> list[Explanation
             of_class=asked.of_class,
             substitutions=asked.substitutions,
             strict=asked.strict,
+            progress=limits,
         )
 
 
@@ -105,7 +117,7 @@ _EXPLAIN = {
         "required": True,
         "content": {
             JSON: {
-                "schema": ExplainRequest.model_json_schema(),
+                "schema": schema_of(ExplainRequest),
                 "example": {"formulas": ["GaN"], "substitutions": 3},
             }
         },

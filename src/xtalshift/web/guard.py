@@ -13,17 +13,21 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from xtalshift.web.bodies import FORM, TABLES, content_type
+from xtalshift.web.in_flight import InFlight
 from xtalshift.web.problems import RequestError
-from xtalshift.web.session import has_session
+from xtalshift.web.session import has_session, names_session
 from xtalshift.web.settings import ServeConfig
+from xtalshift.web.wrong_tokens import WrongTokens
 
 HEALTH, LOGIN, STATIC = "/healthz", "/login", "/static/"
 """What needs no token: that the server runs, the form for the token, and the files of the page."""
 
-_JSON, _FIELDS = "application/json", "application/x-www-form-urlencoded"
-_API = "/api/"
-_OPEN_BYTES = 65_536
-"""Size of a body that anyone may send: the form for the token."""
+_SENT = "/api/v1/tables"
+_TO_DISK = {*TABLES, FORM}
+"""Address and types of bodies that are written to the disk as they come; memory holds others."""
+_OPEN_BYTES, _OPEN_SECONDS = 65_536, 30.0
+"""Size of a body that anyone may send, the form for the token, and the time to send it."""
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -42,11 +46,19 @@ class Guard:
     """ASGI middleware around the whole application."""
 
     def __init__(
-        self, app: ASGIApp, config: ServeConfig, answer: Callable[[Request, Exception], Response]
+        self,
+        app: ASGIApp,
+        config: ServeConfig,
+        answer: Callable[[Request, Exception], Response],
+        wrong: WrongTokens,
     ) -> None:
         self._app = app
         self._config = config
         self._answer = answer
+        self._wrong = wrong
+        self._json = int(config.max_json_mb * 1e6)
+        self._table = int(config.max_body_mb * 1e6)
+        self._in_memory, self._on_disk = InFlight(self._json), InFlight(self._table)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Check a request, then pass it on with a body that is no longer than allowed."""
@@ -71,43 +83,63 @@ class Guard:
             is_open = path in {HEALTH, LOGIN} or path.startswith(STATIC)
             if not is_open:
                 check_token(headers, self._config)
-            limit = _OPEN_BYTES if is_open else self._limit(path, headers)
+            on_disk = not is_open and (path == _SENT or content_type(headers) in _TO_DISK)
+            limit = _OPEN_BYTES if is_open else self._table if on_disk else self._json
             check_length(headers, limit)
         except RequestError as error:
+            if error.status == HTTPStatus.UNAUTHORIZED and _guesses(headers, self._config):
+                await self._wrong.wait()
             await self._answer(Request(scope), error)(scope, receive, send_guarded)
             return
-        await self._app(scope, self._limited(receive, limit), send_guarded)
+        seconds = self._config.max_seconds
+        body = _Body(
+            receive,
+            limit,
+            min(seconds, _OPEN_SECONDS) if is_open else seconds,
+            self._on_disk if on_disk else self._in_memory,
+        )
+        try:
+            await self._app(scope, body.receive, send_guarded)
+        finally:
+            body.end()
 
-    def _limit(self, path: str, headers: Headers) -> int:
-        """Return the number of bytes that a body may have: fewer if memory holds it whole."""
-        kind = headers.get("content-type", _JSON).partition(";")[0].strip().lower()
-        held = kind == _JSON or (kind == _FIELDS and not path.startswith(_API))
-        return int((self._config.max_json_mb if held else self._config.max_body_mb) * 1e6)
 
-    def _limited(self, receive: Receive, limit: int) -> Receive:
-        loop = asyncio.get_running_loop()
-        seconds, received, complete = self._config.max_seconds, 0, False
-        end = loop.time() + seconds
+class _Body:
+    """The body of a request, which may neither be too long nor take too long."""
 
-        async def receive_some() -> Message:
-            nonlocal received, complete
-            if complete:  # what follows is the end of the connection, however late
-                return await receive()
-            try:
-                async with asyncio.timeout_at(end):
-                    message = await receive()
-            except TimeoutError as error:
-                raise RequestError(
-                    HTTPStatus.REQUEST_TIMEOUT,
-                    f"the body was not complete after {seconds:g} s; send it faster or in parts",
-                ) from error
-            received += len(message.get("body", b""))
-            complete = not message.get("more_body", False)
-            if received > limit:
-                raise _too_large(limit)
-            return message
+    def __init__(self, receive: Receive, limit: int, seconds: float, in_flight: InFlight) -> None:
+        self._receive = receive
+        self._limit = limit
+        self._seconds = seconds
+        self._end = asyncio.get_running_loop().time() + seconds
+        self._in_flight = in_flight
+        self._received = 0
+        self._complete = False
 
-        return receive_some
+    async def receive(self) -> Message:
+        """Return the next part."""
+        if self._complete:  # what follows is the end of the connection, however late
+            return await self._receive()
+        try:
+            async with asyncio.timeout_at(self._end):
+                message = await self._receive()
+        except TimeoutError as error:
+            raise RequestError(
+                HTTPStatus.REQUEST_TIMEOUT,
+                f"the body was not complete after {self._seconds:g} s; send it faster or in parts",
+                {"Connection": "close"},
+            ) from error
+        size = len(message.get("body", b""))
+        self._in_flight.take(size)
+        self._received += size
+        self._complete = not message.get("more_body", False)
+        if self._received > self._limit:
+            raise _too_large(self._limit)
+        return message
+
+    def end(self) -> None:
+        """Say that the request has ended, so that others may be taken in."""
+        self._in_flight.give(self._received)
 
 
 def check_host(headers: Headers, config: ServeConfig) -> None:
@@ -173,6 +205,23 @@ def check_token(headers: Headers, config: ServeConfig) -> None:
             "this server needs its token: send the header 'Authorization: Bearer TOKEN'",
             {"WWW-Authenticate": "Bearer"},
         )
+
+
+def _guesses(headers: Headers, config: ServeConfig) -> bool:
+    """Return whether a request shows a token or a session at all."""
+    assert config.token is not None
+    cookies = headers.get("cookie", "")
+    return "authorization" in headers or names_session(cookies, config.token)
+
+
+def is_secure(request: Request) -> bool:
+    """Return whether a browser reaches the server over TLS, perhaps that of a proxy before it.
+
+    The origin of a form is one of this server, or it was refused.
+    """
+    passed = request.headers.get("x-forwarded-proto", "").strip().lower()
+    origin = request.headers.get("origin", "")
+    return "https" in {request.url.scheme, passed, origin.partition(":")[0]}
 
 
 def check_length(headers: Headers, limit: int) -> None:

@@ -52,11 +52,14 @@ class JobKind:
 def _check_training(asked: TrainRequest, inputs: Inputs) -> None:
     from xtalshift.jobs.train import method_to_save
 
-    method_to_save(asked.method, run_config(asked, inputs))
+    config = run_config(asked, inputs)
+    if config.fidelity.column is not None and len(settings_of_targets(config.data)) > 1:
+        raise UsageError("fidelity.column is for one target; name it alone")
+    method_to_save(asked.method, config, minutes=asked.minutes)
 
 
 def _train(asked: TrainRequest, inputs: Inputs, folder: Path, progress: Progress) -> Plain:
-    from xtalshift.jobs.train import method_to_save, train
+    from xtalshift.jobs.train import method_to_save, train, train_on_fidelities
     from xtalshift.model import save_model
 
     config = run_config(asked, inputs)
@@ -65,16 +68,17 @@ def _train(asked: TrainRequest, inputs: Inputs, folder: Path, progress: Progress
         return _train_several(asked, config, targets, folder, progress)
     config = config.model_copy(update={"data": next(iter(targets.values()))})
     checkpoint = folder / "checkpoint"
-    trained = train(
-        config,
-        method_to_save(asked.method, config),
-        minutes=asked.minutes,
-        progress=progress,
-        checkpoint=checkpoint,
-    )
-    save_model(trained.model, folder / RESULT / MODEL)
+    method = method_to_save(asked.method, config)
+    how: Any = {"minutes": asked.minutes, "progress": progress, "checkpoint": checkpoint}
+    if config.fidelity.column is None:
+        trained = train(config, method, **how)
+        model, found = trained.model, _figures(trained)
+    else:
+        both = train_on_fidelities(config, method, **how)
+        model, found = both.fitted.model, _figures(both.fitted)
+    save_model(model, folder / RESULT / MODEL)
     checkpoint.unlink(missing_ok=True)
-    return _figures(trained)
+    return found
 
 
 def _train_several(
@@ -147,7 +151,7 @@ def _calibrate(asked: CalibrateRequest, inputs: Inputs, folder: Path, progress: 
 def _adapt_settings(asked: AdaptRequest, inputs: Inputs) -> tuple[DataConfig, Any]:
     from xtalshift.cal.adaptation import AdaptConfig
 
-    _, others = data_config(asked, inputs)
+    _, others = data_config(asked, inputs, AdaptConfig)
     data = _labels_config(asked, inputs, {})
     if asked.method != "auto":
         return data, AdaptConfig.from_dict({"method": asked.method, **others})

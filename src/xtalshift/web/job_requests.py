@@ -9,19 +9,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from xtalshift.config import Settings
 from xtalshift.jobs.screen_options import TopOptions
 from xtalshift.jobs.suggest_options import SuggestOptions
 
-_NAME = r"^([A-Za-z0-9][A-Za-z0-9_-]{0,63})?$"
+LONGEST_NAME = 64
+"""Characters of the name of a model."""
+_NAME = rf"^([A-Za-z0-9][A-Za-z0-9_-]{{0,{LONGEST_NAME - 1}}})?$"
 
 
 class Request(Settings):
     """What all requests about a table have in common."""
-
-    model_config = ConfigDict(use_attribute_docstrings=True)
 
     table: str | None = Field(default=None, examples=["table-0123456789ab"])
     """Id of a table that was sent to /api/v1/tables, or name of a data set; not needed if the table
@@ -99,8 +99,6 @@ class AdaptRequest(LabelledRequest):
 class SuggestRequest(SuggestOptions, Request):
     """Suggest which rows of a table to measure next, as ``xtalshift suggest`` does."""
 
-    model_config = ConfigDict(use_attribute_docstrings=True)
-
     model: str = Field(examples=["gaps"])
     """Name of the model. `table` has the candidates, and `settings` say how it is read
     (``data.``)."""
@@ -110,8 +108,6 @@ class SuggestRequest(SuggestOptions, Request):
 
 class ScreenRequest(TopOptions, Request):
     """Predict all rows of a table and list the best, as ``xtalshift screen`` does."""
-
-    model_config = ConfigDict(use_attribute_docstrings=True)
 
     model: str = Field(examples=["gaps"])
     """Name of the model. `settings` say how the table is read (``data.``), and the others of the

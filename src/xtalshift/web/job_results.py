@@ -9,8 +9,10 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from http import HTTPStatus
 from pathlib import Path
+from typing import Annotated, TypeAlias
 
 from fastapi import APIRouter, Request
+from fastapi import Path as InPath
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import FileResponse, Response, StreamingResponse
 
@@ -20,6 +22,7 @@ from xtalshift.jsonio import Plain, read_json
 from xtalshift.registry import near_miss
 from xtalshift.report.shared.figure_rows import figure_rows
 from xtalshift.web.bodies import CSV
+from xtalshift.web.described import JobId
 from xtalshift.web.job_events import read_events
 from xtalshift.web.job_store import DIGEST, EVENTS, Job, JobStore
 from xtalshift.web.model_routes import problems
@@ -28,6 +31,8 @@ from xtalshift.web.problems import RequestError
 _POLL, _ALIVE = 0.25, 15.0
 """Seconds between looks for new events, and between signs of life."""
 _MOST_LISTENERS = 100
+_FileName: TypeAlias = Annotated[str, InPath(description="Name of a file, as the list has it.")]
+_FigureName: TypeAlias = Annotated[str, InPath(description="Id of a figure of `digest.json`.")]
 
 
 def shown(job: Job, jobs: JobStore) -> Plain:
@@ -57,7 +62,7 @@ def result_routes(jobs: JobStore) -> APIRouter:
     router = APIRouter(tags=["jobs"])
 
     @router.get("/jobs/{id}/files", summary="The result files of a job", responses=problems(404))
-    def files(id: str) -> list[Plain]:  # noqa: A002
+    def files(id: JobId) -> list[Plain]:  # noqa: A002
         found = jobs.files(jobs.get(id))
         return [{"name": name, "bytes": path.stat().st_size} for name, path in found.items()]
 
@@ -67,7 +72,7 @@ def result_routes(jobs: JobStore) -> APIRouter:
         responses={200: {"content": {"application/octet-stream": {}}}, **problems(404)},
         response_class=Response,
     )
-    def file(id: str, name: str) -> Response:  # noqa: A002
+    def file(id: JobId, name: _FileName) -> Response:  # noqa: A002
         found = jobs.files(jobs.get(id))
         if name not in found:
             names = ", ".join(list(found)[:20]) or "none yet"
@@ -77,6 +82,7 @@ def result_routes(jobs: JobStore) -> APIRouter:
         page = name.endswith(".html")
         return FileResponse(
             found[name],
+            stat_result=found[name].stat(),
             filename=Path(name).name,
             content_disposition_type="inline" if page else "attachment",
             # what a table says must not act in the name of this server
@@ -89,7 +95,7 @@ def result_routes(jobs: JobStore) -> APIRouter:
         responses={200: {"content": {CSV: {}}}, **problems(404)},
         response_class=Response,
     )
-    def figure(id: str, name: str) -> Response:  # noqa: A002
+    def figure(id: JobId, name: _FigureName) -> Response:  # noqa: A002
         path = jobs.files(jobs.get(id)).get(DIGEST)
         known = {} if path is None else {one["id"]: one for one in read_json(path)["figures"]}
         if name not in known:
@@ -108,7 +114,7 @@ def result_routes(jobs: JobStore) -> APIRouter:
         responses={200: {"content": {"text/event-stream": {}}}, **problems(404, 429)},
         response_class=Response,
     )
-    async def events(id: str, request: Request) -> Response:  # noqa: A002
+    async def events(id: JobId, request: Request) -> Response:  # noqa: A002
         nonlocal listeners
         await run_in_threadpool(jobs.get, id)
         if listeners >= _MOST_LISTENERS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -20,7 +21,8 @@ from xtalshift.data.catalog import list_datasets
 from xtalshift.errors import NotFoundError, UsageError
 from xtalshift.jsonio import Plain
 from xtalshift.registry import near_miss
-from xtalshift.web.bodies import JSON, content_type, no_room, parse_settings, read_settings
+from xtalshift.web.bodies import FORM, JSON, content_type, no_room, parse_settings, read_settings
+from xtalshift.web.described import JobId, schema_of
 from xtalshift.web.job_kinds import KINDS
 from xtalshift.web.job_requests import MODELS, ROLES, Inputs
 from xtalshift.web.job_requests import Request as AnyRequest
@@ -34,8 +36,6 @@ from xtalshift.web.scratch import Disk
 from xtalshift.web.settings import ServeConfig
 from xtalshift.web.tables import TableStore, suffix_of
 from xtalshift.web.unpacked import check_unpacked
-
-_FORM = "multipart/form-data"
 
 
 class JobDesk:
@@ -60,15 +60,15 @@ class JobDesk:
         """
         what = KINDS[kind].request
         sent: dict[str, UploadFile] = {}
-        given = content_type(request)
-        if given == _FORM:
+        given = content_type(request.headers)
+        if given == FORM:
             async with request.form(max_files=len(ROLES), max_fields=1) as form:
                 asked, sent = _read_form(dict(form), what)
                 return await run_in_threadpool(self.add, kind, asked, sent)
         if given != JSON:
             raise RequestError(
                 HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-                f"Content-Type {given[:100]!r}: send {JSON}, or {_FORM} with the table",
+                f"Content-Type {given[:100]!r}: send {JSON}, or {FORM} with the table",
             )
         asked = await read_settings(request, what)
         return await run_in_threadpool(self.add, kind, asked, sent)
@@ -196,11 +196,11 @@ def job_routes(desk: JobDesk, jobs: JobStore, runner: JobRunner) -> APIRouter:
         return [shown(job, jobs) for job in jobs.all()]
 
     @router.get("/jobs/{id}", summary="One job", responses=problems(404))
-    def one_job(id: str) -> Plain:  # noqa: A002 - the word of the interface
+    def one_job(id: JobId) -> Plain:  # noqa: A002 - the word of the interface
         return shown(jobs.get(id), jobs)
 
     @router.post("/jobs/{id}/cancel", summary="Cancel a job", responses=problems(404, 409))
-    def cancel(id: str) -> Plain:  # noqa: A002
+    def cancel(id: JobId) -> Plain:  # noqa: A002
         job = jobs.get(id)
         if job.ended:
             raise RequestError(HTTPStatus.CONFLICT, f"job {id} has ended already: {job.state}")
@@ -213,7 +213,7 @@ def job_routes(desk: JobDesk, jobs: JobStore, runner: JobRunner) -> APIRouter:
         status_code=HTTPStatus.NO_CONTENT,
         responses=problems(404, 409),
     )
-    def delete(id: str) -> None:  # noqa: A002
+    def delete(id: JobId) -> None:  # noqa: A002
         jobs.delete(jobs.get(id))
 
     return router
@@ -223,10 +223,17 @@ def _add_submission(
     router: APIRouter, kind: str, desk: JobDesk, jobs: JobStore, runner: JobRunner
 ) -> None:
     what = KINDS[kind].request
-    schema = what.model_json_schema()
-    binary = {"type": "string", "format": "binary"}
-    parts = {name: binary for name in ROLES if name in what.model_fields}
-    form = {"type": "object", "properties": {"request": {"type": "string"}, **parts}}
+    schema, example = schema_of(what), _EXAMPLES[kind]
+    parts: Plain = {"request": {"type": "string", "description": "The request, as JSON."}}
+    for name in ROLES:
+        if name in what.model_fields:
+            said = f"A file, in place of `{name}` in the request."
+            parts[name] = {"type": "string", "format": "binary", "description": said}
+    texts = {name: value for name, value in example.items() if name != "table"}
+    form = {
+        "schema": {"type": "object", "properties": parts},
+        "example": {"request": json.dumps(texts), "table": "formula,gap\nGaN,3.4\n"},
+    }
 
     @router.post(
         f"/jobs/{kind}",
@@ -237,8 +244,8 @@ def _add_submission(
             "requestBody": {
                 "required": True,
                 "content": {
-                    JSON: {"schema": schema, "example": _EXAMPLES[kind]},
-                    _FORM: {"schema": form},
+                    JSON: {"schema": schema, "example": example},
+                    FORM: form,
                 },
             }
         },

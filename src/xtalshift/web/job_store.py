@@ -13,7 +13,7 @@ import secrets
 import shutil
 import sqlite3
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, replace
 from http import HTTPStatus
 from pathlib import Path
@@ -21,7 +21,7 @@ from threading import Lock
 from typing import Literal
 
 from xtalshift.data.writers import is_model
-from xtalshift.errors import NotFoundError
+from xtalshift.errors import DataError, NotFoundError
 from xtalshift.jsonio import Plain, read_json, write_json
 from xtalshift.web.problems import RequestError
 
@@ -68,10 +68,16 @@ class Job:
         return self.state not in UNFINISHED
 
 
+def _nothing(name: str) -> None:
+    """Do nothing."""
+
+
 class JobStore:
     """All jobs of the folder of a server, which no other process has open."""
 
     def __init__(self, store: Path, *, resumes: frozenset[str]) -> None:
+        self.when_deleted: Callable[[str], None] = _nothing
+        """Called with the name of each job that was deleted, which may be that of a model."""
         self._folder = store / "jobs"
         self._folder.mkdir(parents=True, exist_ok=True)
         self._resumes = resumes
@@ -205,7 +211,12 @@ class JobStore:
         path = self.folder(job) / OUTCOME
         if not path.is_file():
             return None
-        found: Plain = read_json(path)
+        try:
+            found: Plain = read_json(path)
+        except DataError:
+            if path.is_file():
+                raise
+            return None  # removed meanwhile
         return found
 
     def delete(self, job: Job) -> None:
@@ -221,6 +232,7 @@ class JobStore:
         with self._lock, self._database:
             self._database.execute("delete from jobs where id = ?", (job.id,))
         shutil.rmtree(self.folder(job), ignore_errors=True)
+        self.when_deleted(job.name)
 
     def models(self) -> dict[str, Path]:
         """Return the folder of each model that a job has made, by its name."""

@@ -15,7 +15,6 @@ from typing import Any, TypeVar
 
 from fastapi import APIRouter, Request
 from starlette.background import BackgroundTask
-from starlette.concurrency import run_in_threadpool
 from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
 
 from xtalshift.data.spreadsheet import rows_as_csv
@@ -39,9 +38,10 @@ from xtalshift.web.bodies import (
     read_settings,
     save_body,
 )
+from xtalshift.web.described import ModelName, schema_of
 from xtalshift.web.models import AnyModel, Shelf
 from xtalshift.web.predicting import (
-    AnyPredictions,
+    FormulaPredictions,
     Limits,
     PredictOptions,
     PredictRequest,
@@ -64,6 +64,8 @@ class Turns:
     """Lets some predictions run at the same time, and some wait; refuses the rest."""
 
     def __init__(self, config: ServeConfig) -> None:
+        self.config = config
+        """The limits."""
         self._running = asyncio.Semaphore(config.predictions)
         self._most, self._inside = config.predictions + config.max_waiting, 0
 
@@ -100,7 +102,7 @@ def model_routes(shelf: Shelf, disk: Disk, config: ServeConfig, turns: Turns) ->
         return [summary_of(name, folder) for name, folder in shelf.folders().items()]
 
     @router.get("/models/{name}", summary="The card of a model", responses=problems(404, 409))
-    def model(name: str) -> Plain:
+    def model(name: ModelName) -> Plain:
         folder = shelf.folder(name)
         if holds_several(folder):
             cards = {target: asdict(card) for target, card in saved_cards(folder).items()}
@@ -117,11 +119,11 @@ def model_routes(shelf: Shelf, disk: Disk, config: ServeConfig, turns: Turns) ->
         "is JSON, CSV or Parquet by `Accept`, by default of the type of the body. In JSON, null "
         "stands for no value and for an infinite bound.",
         openapi_extra=_PREDICT,
-        responses={200: _PREDICTED, **problems(404, 406, 408, 409, 413, 415, 422, 429, 507)},
+        responses={200: _PREDICTED, **problems(404, 406, 408, 409, 413, 415, 422, 429, 503, 507)},
         response_class=Response,
     )
-    async def predict(name: str, request: Request) -> Response:
-        kind = content_type(request)
+    async def predict(name: ModelName, request: Request) -> Response:
+        kind = content_type(request.headers)
         if kind == JSON:
             return await predictor.formulas(name, request)
         if kind in TABLES:
@@ -159,12 +161,16 @@ class _Predictor:
                 f"{len(asked.formulas):,} formulas; at most {self._config.max_formulas:,} are "
                 "taken as JSON: send a CSV or Parquet body",
             )
+        limits = Limits(self._config)
+        work = partial(self._answer_formulas, name, asked, answer, limits)
         async with self._turns.turn():
-            return await run_in_threadpool(self._answer_formulas, name, asked, answer)
+            return await while_connected(request, work, limits)
 
-    def _answer_formulas(self, name: str, asked: PredictRequest, answer: str) -> Response:
+    def _answer_formulas(
+        self, name: str, asked: PredictRequest, answer: str, limits: Limits
+    ) -> Response:
         model = self._shelf.load(name)
-        found = predict_formulas(model, asked)
+        found = predict_formulas(model, asked, limits)
         if answer == JSON:
             return JSONResponse({**_head(name, model, asked), "predictions": finite(found.rows())})
         if answer == CSV:
@@ -187,7 +193,7 @@ class _Predictor:
                 return found, predict_table(found, source, out, query, limits)
 
             async with self._turns.turn():
-                model, counts = await _while_connected(request, work, limits)
+                model, counts = await while_connected(request, work, limits)
             removed = BackgroundTask(shutil.rmtree, folder, ignore_errors=True)
             headers = {
                 "Xtalshift-Rows": str(counts.rows),
@@ -199,7 +205,7 @@ class _Predictor:
             return StreamingResponse(rows, headers=headers, media_type=JSON, background=removed)
 
 
-def _parquet(found: AnyPredictions, units: dict[str, str], disk: Disk) -> bytes:
+def _parquet(found: FormulaPredictions, units: dict[str, str], disk: Disk) -> bytes:
     folder = disk.folder()
     try:
         path = folder / "predictions.parquet"
@@ -209,7 +215,7 @@ def _parquet(found: AnyPredictions, units: dict[str, str], disk: Disk) -> bytes:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-async def _while_connected(request: Request, work: Callable[[], T], limits: Limits) -> T:
+async def while_connected(request: Request, work: Callable[[], T], limits: Limits) -> T:
     """Return the result of work in a thread, which ends soon if the client goes."""
     task = asyncio.get_running_loop().run_in_executor(None, partial(copy_context().run, work))
     try:
@@ -295,7 +301,7 @@ _PREDICT = {
         "required": True,
         "content": {
             JSON: {
-                "schema": PredictRequest.model_json_schema(),
+                "schema": schema_of(PredictRequest),
                 "example": {"formulas": ["GaN", "LiFePO4"], "level": 0.9},
             },
             CSV: {"schema": {"type": "string"}, "example": "formula\nGaN\nLiFePO4\n"},

@@ -11,9 +11,11 @@ from typing import NamedTuple, TypeAlias
 from xtalshift.data.writers import is_model
 from xtalshift.errors import NotFoundError
 from xtalshift.model import FittedClassifier, FittedModel, load_model
+from xtalshift.model.persist import MODEL_FILE
 from xtalshift.model.ready.recipe import all_names, get_recipe, is_shipped, list_recipes
 from xtalshift.model.several import FittedModels
 from xtalshift.model.several_folder import MODELS_FILE, holds_several, load_models
+from xtalshift.provenance import hash_file
 from xtalshift.registry import near_miss
 
 AnyModel: TypeAlias = FittedModel | FittedClassifier | FittedModels
@@ -29,9 +31,13 @@ class _Version(NamedTuple):
     file: int
 
 
+def _description(folder: Path) -> Path:
+    return folder / (MODELS_FILE if holds_several(folder) else MODEL_FILE)
+
+
 def _version(folder: Path) -> _Version | None:
     try:
-        state = (folder / (MODELS_FILE if holds_several(folder) else "model.json")).stat()
+        state = _description(folder).stat()
     except OSError:  # deleted
         return None
     return _Version(folder, state.st_mtime_ns, state.st_ino)
@@ -79,6 +85,16 @@ class Shelf:
             )
         return folders[name]
 
+    def checksum(self, name: str) -> str:
+        """Return the checksum of a model: of its description, which has that of its numbers.
+
+        Raises
+        ------
+        NotFoundError
+            If there is none of this name.
+        """
+        return hash_file(_description(self.folder(name)))
+
     def load(self, name: str) -> AnyModel:
         """Return a model, which is read again if its file has changed.
 
@@ -94,8 +110,9 @@ class Shelf:
             if known is None or known[0] != _version(known[0].folder):
                 folder = self.folder(name)
                 version = _version(folder)
+                if version is None:
+                    raise NotFoundError(f"the model {name!r} has been deleted meanwhile")
                 model = load_models(folder) if holds_several(folder) else load_model(folder)
-                assert version is not None
                 self._loaded[name] = (version, model)
             self._loaded.move_to_end(name)
             while len(self._loaded) > MOST_LOADED:

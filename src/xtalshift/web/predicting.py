@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
 from threading import Event
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 from pydantic import Field
@@ -31,8 +31,15 @@ from xtalshift.web.models import AnyModel
 from xtalshift.web.problems import RequestError
 from xtalshift.web.settings import ServeConfig
 
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from xtalshift.model.predicted_rows import TextArray
+
 AnyPredictions: TypeAlias = Predictions | ClassPredictions | SeveralPredictions
 _ROWS = 5000
+_AT_ONCE = 1000
+"""Formulas that are predicted between two looks at the limits."""
 
 
 class SentReading(ReadingOptions):
@@ -103,23 +110,61 @@ def predictor_of(
     return TablePredictor(model, *how)
 
 
-def predict_formulas(model: AnyModel, asked: PredictRequest) -> AnyPredictions:
+@dataclass(frozen=True)
+class FormulaPredictions:
+    """The predictions of formulas, which were predicted some at a time."""
+
+    parts: Sequence[AnyPredictions]
+    """At least one."""
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """All rows as a table."""
+        import pandas as pd
+
+        return pd.concat([one.frame for one in self.parts], ignore_index=True)
+
+    @property
+    def formula(self) -> TextArray:
+        """Shape (n,). The formulas as they were given."""
+        return np.concatenate([one.formula for one in self.parts])
+
+    @property
+    def reason(self) -> TextArray:
+        """Shape (n,). Why a formula is not predicted; empty if it is."""
+        return np.concatenate([one.reason for one in self.parts])
+
+    def rows(self) -> list[dict[str, object]]:
+        """Return the formula and all columns of each row as plain values."""
+        return [row for one in self.parts for row in one.rows()]
+
+
+def predict_formulas(model: AnyModel, asked: PredictRequest, limits: Limits) -> FormulaPredictions:
     """Return the predictions of formulas.
 
     Raises
     ------
     DataError
         If a feature column is missing or unknown, or a formula is bad (`strict`).
+    RequestError
+        If it takes too long, or the client has gone.
     """
     predictor = predictor_of(model, asked)
+    parts: list[AnyPredictions] = []
     with cells_are_content():
-        found: AnyPredictions = predictor.predict_formulas(asked.formulas, asked.given)
-    bad = np.flatnonzero(found.reason != "")
+        for first in range(0, len(asked.formulas), _AT_ONCE):
+            some = asked.formulas[first : first + _AT_ONCE]
+            parts.append(predictor.predict_formulas(some, asked.given))
+            limits.advance(len(some))
+    found = FormulaPredictions(parts)
+    reasons = found.reason
+    bad = np.flatnonzero(reasons != "")
     if asked.strict and bad.size:
         row = int(bad[0])
-        error = FormulaError(f"row {row + 1}: {found.formula[row]}: {found.reason[row]}")
-        error.row, error.value = row + 1, str(found.formula[row])
-        cause, _, remedy = str(found.reason[row]).rpartition("; ")
+        formula, reason = str(found.formula[row]), str(reasons[row])
+        error = FormulaError(f"row {row + 1}: {formula}: {reason}")
+        error.row, error.value = row + 1, formula
+        cause, _, remedy = reason.rpartition("; ")
         error.remedy = remedy if cause else None
         raise error
     return found
@@ -158,14 +203,25 @@ class Limits:
                 HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
                 f"the table has more than {self.config.max_rows:,} rows; send it in parts",
             )
-        if time.monotonic() - self.began > self.config.max_seconds:
+        self.check("prediction", f", of which {self.rows:,} rows; send the table in parts")
+
+    def check(self, what: str, more: str) -> None:
+        """Raise `RequestError` if the time is over, or the client has gone."""
+        seconds = self.config.max_seconds
+        if time.monotonic() - self.began > seconds:
             raise RequestError(
-                HTTPStatus.SERVICE_UNAVAILABLE,
-                f"the prediction took more than {self.config.max_seconds:g} s, of which "
-                f"{self.rows:,} rows; send the table in parts",
+                HTTPStatus.SERVICE_UNAVAILABLE, f"the {what} took more than {seconds:g} s{more}"
             )
         if self.gone.is_set():
             raise RequestError(HTTPStatus.BAD_REQUEST, "the client has closed the connection")
+
+
+class ExplanationLimits(Limits):
+    """The same for explanations, which compare materials that are no rows of a table."""
+
+    def advance(self, steps: int = 1, **info: float | str) -> None:  # noqa: ARG002
+        """Look at the time."""
+        self.check("explanation", "; ask for one formula at a time, and for fewer substitutions")
 
 
 def predict_table(

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from xtalshift.errors import NotFoundError
+from xtalshift.errors import DataError, NotFoundError
 from xtalshift.jsonio import Plain, read_json, write_json
 
 MOST_KEPT = 200
@@ -44,19 +44,25 @@ class StoredPrediction:
     """The options."""
     created: float = 0.0
     """Seconds since 1970."""
+    checksum: str = ""
+    """That of the model: another one may get its name."""
 
 
 class PredictionStore:
     """Predictions by their ids, each in a folder of its own."""
 
-    def __init__(self, store: Path, most_mb: float) -> None:
-        """Keep predictions in a store of so many 10^6 bytes."""
+    def __init__(self, store: Path, most_mb: float, checksum: Callable[[str], str]) -> None:
+        """Keep predictions in a store of so many 10^6 bytes.
+
+        `checksum` is that of the present model of a name, see `xtalshift.web.models.Shelf`.
+        """
+        self._checksum = checksum
         self._most_bytes = most_mb * 1e6 * _SHARE
         self._folder = store / "predictions"
         self._folder.mkdir(parents=True, exist_ok=True)
 
     def add(
-        self, scratch: Path, work: Callable[[Path], tuple[int, int]], **said: Any
+        self, scratch: Path, work: Callable[[Path], tuple[int, int]], *, model: str, **said: Any
     ) -> StoredPrediction:
         """Keep what `work` writes into a folder.
 
@@ -66,12 +72,15 @@ class PredictionStore:
             A folder of this prediction alone, with its input; it is moved, complete or not at all.
         work : callable
             Writes `PREDICTED` into it, and returns the numbers of rows and of bad ones.
+        model : str
+            Name of the model.
         **said
             Other fields of `StoredPrediction`.
         """
+        said["checksum"] = self._checksum(model)
         rows, bad = work(scratch)
         id_ = f"prediction-{secrets.token_hex(8)}"
-        found = StoredPrediction(id_, rows=rows, bad=bad, created=time.time(), **said)
+        found = StoredPrediction(id_, model=model, rows=rows, bad=bad, created=time.time(), **said)
         write_json(scratch / _NOTES, asdict(found))
         scratch.rename(self._folder / id_)
         self._shrink()
@@ -83,7 +92,7 @@ class PredictionStore:
         Raises
         ------
         NotFoundError
-            If there is none of this id, or not any more.
+            If there is none of this id, or not any more, or its model has gone.
         """
         notes = self._folder / id / _NOTES
         if not _ID.fullmatch(id) or not notes.is_file():
@@ -94,7 +103,21 @@ class PredictionStore:
         found = StoredPrediction(**read_json(notes))
         if found.model != model:
             raise NotFoundError(f"prediction {id} is of the model {found.model!r}")
+        if found.checksum != self._checksum(model):
+            raise NotFoundError(
+                f"prediction {id} was made by an earlier model {model!r}; predict again"
+            )
         return found
+
+    def forget(self, model: str) -> None:
+        """Remove the predictions of a model that has been deleted."""
+        for folder in self._folder.iterdir():
+            with suppress(DataError):  # removed meanwhile
+                if read_json(folder / _NOTES)["model"] == model:
+                    try:
+                        self.get(folder.name, model)
+                    except NotFoundError:
+                        shutil.rmtree(folder, ignore_errors=True)
 
     def path(self, found: StoredPrediction, name: str = PREDICTED) -> Path:
         """Return a file of a prediction: its table, or its input by the name in `found`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
@@ -104,6 +105,18 @@ def problem_of(error: Exception, hidden: Sequence[Path] = ()) -> Plain:
     return found
 
 
+def deleted_meanwhile(error: Exception, folders: Sequence[Path]) -> Exception:
+    """Return `NotFoundError` for a file of some folders that has gone, else the error itself.
+
+    Requests look at what there is before they use it, and another request may delete it between.
+    """
+    names = {error.filename, error.filename2} if isinstance(error, FileNotFoundError) else set()
+    for name in names - {None}:
+        if any(Path(os.fsdecode(name)).is_relative_to(folder) for folder in folders):
+            return NotFoundError("what was asked for has been deleted meanwhile; look again")
+    return error
+
+
 def answer_of(error: Exception, hidden: Sequence[Path] = ()) -> Response:
     """Return the answer to a request that failed with an error, see `problem_of`."""
     plain = problem_of(error, hidden)
@@ -111,7 +124,11 @@ def answer_of(error: Exception, hidden: Sequence[Path] = ()) -> Response:
     return JSONResponse(plain, plain["status"], headers, PROBLEM)
 
 
-def add_problems(app: FastAPI, answer: Callable[[Request, Exception], Response]) -> None:
+def add_problems(
+    app: FastAPI,
+    answer: Callable[[Request, Exception], Response],
+    folders: Sequence[Path] = (),
+) -> None:
     """Let an application answer every error, also one that nobody expected.
 
     Parameters
@@ -120,10 +137,18 @@ def add_problems(app: FastAPI, answer: Callable[[Request, Exception], Response])
         The application.
     answer : callable
         Makes the answer to a request that failed, see `answer_of`.
+    folders : sequence of Path
+        Those in which requests may delete what others read.
     """
 
     async def known(request: Request, error: Exception) -> Response:
-        return answer(request, error)
+        # the framework says of all that happens in a form that it cannot be read
+        refused = isinstance(error.__cause__, RequestError)
+        if isinstance(error, FileNotFoundError):
+            error = deleted_meanwhile(error, folders)
+            if isinstance(error, FileNotFoundError):
+                return await unexpected(request, error)
+        return answer(request, error.__cause__ if refused else error)  # type: ignore[arg-type]
 
     async def unexpected(request: Request, error: Exception) -> Response:
         _log.error("%s %s", request.method, request.url.path, exc_info=error)
@@ -133,7 +158,7 @@ def add_problems(app: FastAPI, answer: Callable[[Request, Exception], Response])
         assert isinstance(error, RequestValidationError)
         return answer(request, ConfigError("; ".join(map(_one_line, error.errors()))))
 
-    for kind in (XtalshiftError, HTTPException, MemoryError):
+    for kind in (XtalshiftError, HTTPException, MemoryError, FileNotFoundError):
         app.add_exception_handler(kind, known)
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(Exception, unexpected)

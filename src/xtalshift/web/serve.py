@@ -12,6 +12,7 @@ import uvicorn
 from xtalshift.errors import ConfigError
 from xtalshift.files import lock_folder
 from xtalshift.web.app import create_app
+from xtalshift.web.prompt import PromptProtocol
 from xtalshift.web.settings import ServeConfig
 
 _BACKLOG = 256
@@ -47,6 +48,8 @@ def serve(
             log_level="warning",
             access_log=False,
             server_header=False,
+            http=PromptProtocol,
+            ws="none",
             proxy_headers=False,
             timeout_graceful_shutdown=_SECONDS,
             timeout_keep_alive=_IDLE,

@@ -35,6 +35,11 @@ def end_session(answer: Response, token: str) -> None:
     answer.delete_cookie(_name(token), path="/", httponly=True, samesite="strict")
 
 
+def names_session(cookies: str, token: str) -> bool:
+    """Return whether the header ``Cookie`` holds a session of this server, right or wrong."""
+    return _name(token) in cookie_parser(cookies)
+
+
 def has_session(cookies: str, token: str) -> bool:
     """Return whether the header ``Cookie`` of a request holds the session of a token."""
     given = cookie_parser(cookies).get(_name(token), "")

@@ -30,7 +30,7 @@ class ServeConfig(Settings):
     """Predictions that are computed at the same time; others wait."""
     max_waiting: int = Field(default=200, ge=0)
     """Predictions that may wait."""
-    max_formulas: int = Field(default=20_000, ge=1)
+    max_formulas: int = Field(default=20_000, ge=1, le=50_000)
     """Formulas of a JSON body; tables may be longer."""
     max_rows: int = Field(default=2_000_000, ge=1)
     """Rows of a table."""

@@ -13,6 +13,7 @@ from xtalshift.config import Settings
 from xtalshift.data.catalog import get_entry, list_datasets
 from xtalshift.jsonio import Plain
 from xtalshift.web.bodies import JSON, query_parameters, read_query, read_settings, save_body
+from xtalshift.web.described import TableId, schema_of
 from xtalshift.web.model_routes import problems
 from xtalshift.web.scratch import Disk
 from xtalshift.web.settings import ServeConfig
@@ -87,7 +88,7 @@ def table_routes(tables: TableStore, disk: Disk, config: ServeConfig) -> APIRout
         tags=["tables"],
         responses=problems(404, 422),
     )
-    def one_table(id: str) -> Plain:  # noqa: A002 - the word of the interface
+    def one_table(id: TableId) -> Plain:  # noqa: A002 - the word of the interface
         found = tables.get(id)
         said = TableSettings.from_dict(found.reading)
         return {**asdict(found), "preview": preview_of(tables, found, said)}
@@ -101,7 +102,7 @@ def table_routes(tables: TableStore, disk: Disk, config: ServeConfig) -> APIRout
                 "required": True,
                 "content": {
                     JSON: {
-                        "schema": TableSettings.model_json_schema(),
+                        "schema": schema_of(TableSettings),
                         "example": {"target": "gap", "unit": "eV", "separator": ";"},
                     }
                 },
@@ -109,7 +110,7 @@ def table_routes(tables: TableStore, disk: Disk, config: ServeConfig) -> APIRout
         },
         responses=problems(404, 413, 422),
     )
-    async def say(id: str, request: Request) -> Plain:  # noqa: A002
+    async def say(id: TableId, request: Request) -> Plain:  # noqa: A002
         said = await read_settings(request, TableSettings)
         return asdict(await run_in_threadpool(tables.say, id, said.said))
 
@@ -120,7 +121,7 @@ def table_routes(tables: TableStore, disk: Disk, config: ServeConfig) -> APIRout
         status_code=HTTPStatus.NO_CONTENT,
         responses=problems(404),
     )
-    def delete(id: str) -> None:  # noqa: A002 - the word of the interface
+    def delete(id: TableId) -> None:  # noqa: A002 - the word of the interface
         tables.delete(id)
 
     return router

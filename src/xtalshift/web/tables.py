@@ -31,6 +31,9 @@ SUFFIXES = (
 
 _ID = re.compile("table-[0-9a-f]{12}")
 _NOTES = "table.json"
+_GONE = "gone-"
+"""Begins the name of the folder of a table that is being removed."""
+_LONGEST_NAME = 200
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,8 @@ class TableStore:
         """The folder of the server."""
         self._folder = store / "tables"
         self._folder.mkdir(parents=True, exist_ok=True)
+        for gone in self._folder.glob(f"{_GONE}*"):  # of a server that was killed
+            shutil.rmtree(gone, ignore_errors=True)
 
     def add(self, sent: Path, name: str) -> StoredTable:
         """Keep a file that was sent under a name, whose end is its type.
@@ -73,7 +78,7 @@ class TableStore:
         folder.mkdir()
         path = sent.rename(folder / f"table{suffix}")
         found = StoredTable(
-            id_, name[-200:], path.stat().st_size, hash_file(path), time.time(), path.name
+            id_, _kept_name(name), path.stat().st_size, hash_file(path), time.time(), path.name
         )
         write_json(folder / _NOTES, asdict(found))
         folder.rename(self._folder / id_)  # complete or not at all
@@ -81,17 +86,13 @@ class TableStore:
 
     def all(self) -> list[StoredTable]:
         """Return all tables, the newest first."""
-        found = [
-            StoredTable(**read_json(folder / _NOTES))
-            for folder in self._folder.iterdir()
-            if (folder / _NOTES).is_file()
-        ]
+        found = filter(None, (self._read(folder.name) for folder in self._folder.iterdir()))
         return sorted(found, key=lambda one: -one.created)
 
     def same(self, sent: Path, name: str) -> StoredTable | None:
         """Return the table with this content and name, if there is one."""
-        sha256 = hash_file(sent)
-        return next((one for one in self.all() if (one.sha256, one.name) == (sha256, name)), None)
+        known = hash_file(sent), _kept_name(name)
+        return next((one for one in self.all() if (one.sha256, one.name) == known), None)
 
     def get(self, id: str) -> StoredTable:  # noqa: A002 - the word of the interface
         """Return a table.
@@ -101,10 +102,22 @@ class TableStore:
         NotFoundError
             If there is none of this id.
         """
-        known = {one.id: one for one in self.all()} if _ID.fullmatch(id) else {}
-        if id not in known:
+        found = self._read(id)
+        if found is None:
             raise NotFoundError(f"there is no table {id[:100]!r}; GET /api/v1/tables lists them")
-        return known[id]
+        return found
+
+    def _read(self, id_: str) -> StoredTable | None:
+        """Return a table; None if there is none, or not any more."""
+        notes = self._folder / id_ / _NOTES
+        if not _ID.fullmatch(id_) or not notes.is_file():
+            return None
+        try:
+            return StoredTable(**read_json(notes))
+        except DataError:
+            if notes.is_file():
+                raise
+            return None  # removed meanwhile
 
     def path(self, id: str) -> Path:  # noqa: A002
         """Return the file of a table; errors as in `get`."""
@@ -117,8 +130,11 @@ class TableStore:
         return found
 
     def delete(self, id: str) -> None:  # noqa: A002
-        """Remove a table; jobs that use it keep their copy."""
-        shutil.rmtree(self.path(id).parent)
+        """Remove a table; jobs that use it keep their copy. Errors as in `get`."""
+        self.get(id)
+        gone = self._folder / f"{_GONE}{secrets.token_hex(8)}"
+        (self._folder / id).rename(gone)  # at once, so that nobody meets a part of it
+        shutil.rmtree(gone, ignore_errors=True)
 
 
 class TableDesk:
@@ -162,6 +178,10 @@ class TableDesk:
     def keep_text(self, text: str, name: str) -> StoredTable:
         """Keep a table that was pasted; errors as in `keep`."""
         return self.keep(io.BytesIO(text.encode("utf-8", "replace")), name)
+
+
+def _kept_name(name: str) -> str:
+    return name[-_LONGEST_NAME:]
 
 
 def suffix_of(name: str) -> str:

@@ -8,7 +8,7 @@ import pytest
 from integration.tables import make_rows
 from xtalshift.benchmark.beside import fit_beside
 from xtalshift.benchmark.fit_task import fit_task
-from xtalshift.benchmark.prepare import prepare_shared, prepare_table
+from xtalshift.benchmark.prepare import compute_features, prepare_shared, prepare_table
 from xtalshift.benchmark.spec import BenchmarkData, BenchmarkSpec
 from xtalshift.benchmark.tasks import TaskContext, plan_tasks
 from xtalshift.errors import ConfigError, UsageError
@@ -26,7 +26,8 @@ ROWS = FitRows(np.arange(25), np.arange(25, 30), np.arange(30, 42))
 def prepared(path, lines, **settings):
     path.write_text("\n".join(lines) + "\n")
     data = BenchmarkData.from_dict({"dataset": str(path), "target": "gap", **settings})
-    return prepare_table("table", data, ("magpie",))[0]
+    problem, table = prepare_table("table", data, ("magpie",))
+    return compute_features(problem, table, ("magpie",))
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ from encoder_toys import write_toy_encoder
 from xtalshift.benchmark.prepare import prepare_shared
 from xtalshift.benchmark.spec import BenchmarkSpec, read_spec
 from xtalshift.benchmark.summary_records import RowCounts
+from xtalshift.benchmark.tasks import plan_tasks
 from xtalshift.errors import ConfigError, SplitError
 from xtalshift.progress import NO_PROGRESS
 
@@ -280,6 +281,16 @@ def test_a_split_may_have_fewer_training_rows(prepare):
     assert [fold.test_rows.tolist() for fold in folds] == [folds[0].test_rows.tolist()] * 4
     with pytest.raises(ConfigError, match="'few' sets max_train_rows, but one training serves all"):
         prepare(splits=splits, joint=True)
+
+
+def test_a_plan_needs_no_features(tmp_path, monkeypatch):
+    path = tmp_path / "materials.csv"
+    materials().to_csv(path, index=False)
+    spec = spec_for(path, methods=["dummy", "ridge@fractions", "lightgbm"])
+    shared, _ = prepare_shared(spec, {})
+    monkeypatch.setattr("xtalshift.benchmark.prepare.compute_features", None)
+    alone, _ = prepare_shared(spec, {}, compute=False)
+    assert plan_tasks(spec, alone) == plan_tasks(spec, shared)
 
 
 @pytest.mark.shared_data

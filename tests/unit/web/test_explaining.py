@@ -2,7 +2,12 @@
 
 import pytest
 
+from unit.web.conftest import open_client
 from xtalshift.model import load_model, load_models
+from xtalshift.web.explaining import ExplainRequest, explain_formulas
+from xtalshift.web.predicting import ExplanationLimits
+from xtalshift.web.problems import RequestError
+from xtalshift.web.settings import ServeConfig
 
 GAPS = "/api/v1/models/gaps/explain"
 
@@ -60,3 +65,21 @@ def test_careless_requests_are_told_what_to_do(client, path, asked, status, word
 def test_explanations_are_json_only(client):
     answer = client.post(GAPS, json={"formulas": ["NaCl"]}, headers={"Accept": "text/csv"})
     assert (answer.status_code, "explanations are application/json" in answer.text) == (406, True)
+
+
+def test_an_explanation_takes_no_longer_than_other_requests(models, tmp_path):
+    with open_client(models, tmp_path, max_seconds=1e-9) as client:
+        found = client.post(GAPS, json={"formulas": ["NaCl"]})
+        said = "; ask for one formula at a time, and for fewer substitutions"
+        assert (found.status_code, found.json()["detail"]) == (
+            503, f"the explanation took more than 1e-09 s{said}"
+        )  # fmt: skip
+        page = client.get("/models/gaps/why?formula=NaCl")
+        assert (page.status_code, "the explanation took more than" in page.text) == (503, True)
+
+
+def test_an_explanation_ends_soon_if_the_client_goes(models):
+    limits = ExplanationLimits(ServeConfig())
+    limits.gone.set()
+    with pytest.raises(RequestError, match="the client has closed the connection"):
+        explain_formulas(load_model(models / "gaps"), ExplainRequest(formulas=("NaCl",)), limits)

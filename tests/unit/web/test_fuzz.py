@@ -8,8 +8,11 @@ import httpx
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from pydantic import Field
 
 from unit.web.conftest import AppClient, open_client
+from xtalshift.config import Settings
+from xtalshift.web.described import schema_of
 from xtalshift.web.job_runner import JobRunner
 
 ANY_JSON = st.recursive(
@@ -166,7 +169,39 @@ def test_the_description_names_every_operation_and_its_examples(fuzzed):
     paths = fuzzed.get("/api/v1/openapi.json").json()["paths"]
     assert {"/healthz", "/api/v1/models/{name}/predict", "/api/v1/jobs/train"} <= set(paths)
     for path, operations in paths.items():
-        for operation in operations.values():
+        for method, operation in operations.items():
+            place = f"{method} {path}"
+            assert operation["summary"], place
+            for one in operation.get("parameters", []):
+                assert one["description"], (place, one["name"])
             content = operation.get("requestBody", {}).get("content", {})
-            if "application/json" in content:
-                assert content["application/json"]["example"], path
+            assert not content or any("example" in one for one in content.values()), place
+            for kind, one in content.items():
+                for name, field in one["schema"].get("properties", {}).items():
+                    assert field["description"], (place, kind, name)
+
+
+def test_what_is_said_below_a_field_is_its_description():
+    class Base(Settings):
+        first: int = 1
+        """Said of
+        the first."""
+        second: int = 2
+        third: int = 3
+        """`second`, `third`: said of both."""
+
+    class Derived(Base):
+        first: int = 4
+        """Said anew."""
+        of_class: str = Field(default="", alias="class")
+        """Said of an alias."""
+
+    said = {name: one["description"] for name, one in schema_of(Base)["properties"].items()}
+    both = "`second`, `third`: said of both."
+    assert said == {"first": "Said of the first.", "second": both, "third": both}
+    said = {name: one["description"] for name, one in schema_of(Derived)["properties"].items()}
+    assert (said["first"], said["third"], said["class"]) == (
+        "Said anew.",
+        both,
+        "Said of an alias.",
+    )

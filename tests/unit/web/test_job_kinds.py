@@ -221,6 +221,20 @@ def test_check_and_train_take_several_targets(served, done, two):
     assert saved["gap"].predict(["GaN"]).prediction[0] == alone.predict(["GaN"]).prediction[0]
 
 
+def test_train_learns_from_two_fidelities(served, done, tmp_path):
+    client, store = served
+    path = tmp_path / "fidelities.csv"
+    rows = [f"{formula},{gap},measured\n{formula},{gap / 2},computed\n"
+            for _, formula, gap, _ in make_rows(30)]  # fmt: skip
+    path.write_text("formula,gap,how\n" + "".join(rows))
+    column = {"fidelity.column": "how", "fidelity.values": ["measured", "computed"]}
+    job = done("train", table=send(client, path), target="gap", method="ridge",
+               settings={**QUICK, **column})  # fmt: skip
+    assert (job["result"]["n_high"], job["result"]["n_shared"]) == (30, 30)
+    folder = store / "jobs" / job["id"] / RESULT / "model"
+    assert load_model(folder).card.target_name == "gap"
+
+
 @pytest.mark.long
 def test_run_takes_several_targets(served, done, two):
     client, _ = served

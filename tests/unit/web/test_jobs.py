@@ -8,20 +8,28 @@ import re
 import shutil
 import time
 from pathlib import Path
+from typing import Any, Literal
 
 import pandas as pd
 import pytest
+from pydantic import Field
 
 from unit.web.conftest import AppClient, open_client
+from xtalshift.cal.adaptation import AdaptConfig
+from xtalshift.config import Settings
 from xtalshift.data import read_table
-from xtalshift.data.settings import ReadingOptions
+from xtalshift.data.settings import DataConfig
+from xtalshift.errors import NotFoundError
 from xtalshift.jobs.run_settings import RunConfig
+from xtalshift.jsonio import read_json
 from xtalshift.model import fit, load_model
 from xtalshift.screening.settings import ScreenSettings
 from xtalshift.web.job_events import EventLog, read_events
 from xtalshift.web.job_kinds import RESUMED
 from xtalshift.web.job_routes import _file_name
+from xtalshift.web.job_settings import _NO_FILES, free_texts
 from xtalshift.web.job_store import OUTCOME, RESULT, JobStore
+from xtalshift.web.tables import TableStore
 
 JOBS = "/api/v1/jobs"
 CSV = {"Content-Type": "text/csv"}
@@ -89,6 +97,37 @@ def test_a_name_of_a_client_is_no_path(client, table, tmp_path, name):
     for role in ("table", "source"):
         stem, suffix = _file_name(role, name).split(".")
         assert (re.fullmatch("[A-Za-z0-9_-]+", stem) is not None, suffix) == (True, "csv")
+
+
+def test_a_table_that_is_deleted_meanwhile_does_not_hide_the_others(tmp_path, monkeypatch):
+    tables = TableStore(tmp_path)
+    for name in ("a.csv", "b.csv"):
+        (tmp_path / "sent").write_text(name)
+        tables.add(tmp_path / "sent", name)
+    first, second = tables.all()
+    real = read_json
+
+    def read_late(path):
+        shutil.rmtree(path.parent) if first.id in str(path) else None
+        return real(path)
+
+    monkeypatch.setattr("xtalshift.web.tables.read_json", read_late)
+    assert tables.all() == [second]
+    with pytest.raises(NotFoundError, match="there is no table"):
+        tables.delete(first.id)
+    (tmp_path / "tables" / "gone-0").mkdir()  # a server was killed in the middle of a deletion
+    assert TableStore(tmp_path).all() == [second]
+    assert [one.name for one in (tmp_path / "tables").iterdir()] == [second.id]
+
+
+def test_a_table_of_a_long_name_is_kept_once(tmp_path):
+    tables, name = TableStore(tmp_path), f"{'ü' * 300}.csv"
+    (tmp_path / "sent").write_text("formula\nGaN\n")
+    assert tables.same(tmp_path / "sent", name) is None
+    (tmp_path / "again").write_text("formula\nGaN\n")
+    kept = tables.add(tmp_path / "sent", name)
+    assert (len(kept.name), kept.name[-4:]) == (200, ".csv")
+    assert tables.same(tmp_path / "again", name) == kept
 
 
 def test_data_sets_are_listed(client):
@@ -201,6 +240,12 @@ def test_a_failure_has_the_words_of_the_command(client, table, tmp_path):
          "names a file"),
         ("check", {"table": "ricci_seebeck", "settings": {"data.structures": "/etc"}}, 422,
          "names a file"),
+        ("screen", {"table": "ricci_seebeck", "model": "gaps", "settings": {"structures": "/"}},
+         422, "names a file"),
+        ("run", {"table": "ricci_seebeck", "settings": {".".join("a" * 5000): 1}}, 422,
+         "unknown setting 'a.a.a.a"),
+        ("train", {"table": "ricci_seebeck", "method": "ridge", "minutes": 5}, 422,
+         "ridge keeps no budget of minutes; the method auto does"),
         ("train", {"table": "ricci_seebeck", "settings": {"data.features": "magpie+pretrained:/x"}},
          422, "cannot name a folder"),
         ("train", {"table": "ricci_seebeck", "settings": {"erm.epoch": 1}}, 422,
@@ -243,36 +288,38 @@ def test_wrong_requests_are_refused_before_any_work(client, tmp_path, kind, aske
     assert list((tmp_path / "store" / "jobs").iterdir()) == []
 
 
-def test_every_setting_that_may_name_a_file_is_known():
-    """A new setting of free text has to be judged: can it name a file of the server?"""
+@pytest.mark.parametrize(
+    ("kind", "refused"),
+    [
+        (RunConfig, {"candidates", "data.structures", "data.dataset", "split.relation_file"}),
+        (ScreenSettings, {"structures", "top.of_class"}),  # a request has a field for the class
+        (AdaptConfig, set()),
+        (DataConfig, {"dataset", "structures"}),
+    ],
+)
+def test_a_setting_of_free_text_is_refused_until_it_is_known_to_name_no_file(kind, refused):
+    """Judge a new setting: can it name a file of the server? If not, put it into `_NO_FILES`."""
+    group = "data." if kind is DataConfig else ""
+    found = {f"{group}{name}" for name in free_texts(kind)} - _NO_FILES
+    assert found == {f"{group}{name}" for name in refused}
 
-    def texts(kind, name=""):
-        for key, field in kind.model_fields.items():
-            inner = field.annotation
-            if hasattr(inner, "model_fields"):
-                yield from texts(inner, f"{name}{key}.")
-            elif "str" in str(inner) and "Literal" not in str(inner):
-                yield f"{name}{key}"
 
-    screen = {name for name in texts(ScreenSettings) if name not in ReadingOptions.model_fields}
-    assert screen == {"device"}  # and those of `top`: names of options, and of a class
-    refused = {"candidates", "data.structures", "data.dataset", "split.relation_file"}
-    checked = {"methods", "judge.methods", "data.features"}  # by their values
-    columns = {
-        *("data.formula_col", "data.structure_col", "data.target", "data.id_col", "data.unit"),
-        *("data.weight_col", "data.uncertainty_col", "data.feature_cols", "split.relation_flag"),
-        "split.family", "data.encoding", "data.sheet", "fidelity.column", "fidelity.values",
-        "targets",
-    }  # fmt: skip
-    of_methods = {
-        "judge.proxies",
-        "data.class_order",
-        "device",
-        "cal.preset",
-        "network.architecture",
-    }
-    known = refused | checked | columns | of_methods
-    assert set(texts(RunConfig)) - known == set()
+def test_what_may_be_any_text_is_found_in_all_annotations():
+    class Inner(Settings):
+        place: Path | None = None
+        choice: Literal["a", "b"] = "a"
+
+    class Outer(Settings):
+        count: int = 1
+        text: str = ""
+        inner: Inner | None = None
+        many: tuple[str, ...] | int = 1
+        named: dict[str, float] = Field(default={}, alias="with")
+        anything: Any = None
+        choices: tuple[Literal["a", "b"], ...] = ()
+
+    found = {"text", "inner.place", "many", "named", "with", "anything"}
+    assert set(free_texts(Outer)) == found
 
 
 def test_a_job_that_runs_can_be_cancelled(client, tmp_path):

@@ -12,12 +12,13 @@ import pandas as pd
 import pytest
 
 from unit.web.conftest import open_client
+from xtalshift.errors import FormulaError
 from xtalshift.jobs.predict import predict_file
 from xtalshift.model import load_model, load_models
 from xtalshift.model.several_tables import SeveralPredictor
 from xtalshift.model.table_predictor import TablePredictor
 from xtalshift.web.model_routes import Turns
-from xtalshift.web.predicting import Limits
+from xtalshift.web.predicting import Limits, PredictRequest, predict_formulas
 from xtalshift.web.problems import RequestError
 from xtalshift.web.settings import ServeConfig
 
@@ -216,6 +217,23 @@ def test_a_prediction_has_a_limit_of_time():
     with pytest.raises(RequestError, match="more than 600 s, of which 5 rows") as refused:
         limits.advance(5)
     assert refused.value.status == 503
+
+
+def test_formulas_are_predicted_some_at_a_time(client, models, monkeypatch):
+    monkeypatch.setattr("xtalshift.web.predicting._AT_ONCE", 2)
+    formulas = ["GaN", "Xx", "NaCl", "LiFePO4", "yy"]
+    limits = Limits(ServeConfig())
+    asked = PredictRequest(formulas=formulas)
+    model = load_model(models / "gaps")
+    found = predict_formulas(model, asked, limits)
+    assert (limits.rows, len(found.parts)) == (5, 3)
+    pd.testing.assert_frame_equal(found.frame, model.predict(formulas).frame)
+    assert [row["formula"] for row in found.rows()] == formulas
+    with pytest.raises(FormulaError, match="row 2: Xx"):
+        predict_formulas(model, asked.model_copy(update={"strict": True}), limits)
+    limits.gone.set()
+    with pytest.raises(RequestError, match="the client has closed"):
+        predict_formulas(model, asked, limits)
 
 
 def test_nobody_predicts_for_a_client_that_has_gone():

@@ -24,6 +24,7 @@ from xtalshift.model.explaining.record import Contribution, Explanation, Substit
 from xtalshift.model.explaining.substitutions import find_substitutions, outcomes_of
 from xtalshift.model.fitted import FittedModel
 from xtalshift.model.material_model import Inputs
+from xtalshift.progress import NO_PROGRESS, Progress, Task
 from xtalshift.uncertainty.settings import LEVEL
 
 SWAPS = 3
@@ -38,6 +39,7 @@ def explain(
     of_class: str | None = None,
     level: float = LEVEL,
     substitutions: int = SWAPS,
+    progress: Progress = NO_PROGRESS,
 ) -> list[Explanation]:
     """Return why a model predicts what it predicts; see `FittedModel.explain`."""
     if substitutions < 0:
@@ -49,24 +51,29 @@ def explain(
     asked = outcomes(model, found, of_class)
     families = feature_families(model.feature_names, model.featurizer.columns)
     card, explained = model.card, []
-    for row, outcome in enumerate(asked):
-        one = Explanation(
-            formula=str(found.formula[row]),
-            target=card.target_name,
-            unit=card.unit,
-            label=outcome.label,
-            scale=outcome.scale,
-            reason=str(found.reason[row]),
-        )
-        if not one.reason:
-            whole = materials.take(np.array([row]))
-            one = _fill(one, model, outcome, whole, features.values[row], background, families)
-            swaps: tuple[Substitution, ...] = ()
-            if substitutions and not model.featurizer.needs_structures:
-                swaps = find_substitutions(model, outcome, whole, one.value, level, substitutions)
-            itself = outcomes_of(model, outcome, whole, level)[0]
-            one = replace(one, itself=itself, substitutions=swaps)
-        explained.append(one)
+    with progress.task("materials that are compared", None) as task:
+        for row, outcome in enumerate(asked):
+            one = Explanation(
+                formula=str(found.formula[row]),
+                target=card.target_name,
+                unit=card.unit,
+                label=outcome.label,
+                scale=outcome.scale,
+                reason=str(found.reason[row]),
+            )
+            if not one.reason:
+                whole, x = materials.take(np.array([row])), features.values[row]
+                one = _fill(one, model, outcome, whole, x, background, families, task)
+                task.advance()
+                swaps: tuple[Substitution, ...] = ()
+                if substitutions and not model.featurizer.needs_structures:
+                    swaps = find_substitutions(
+                        model, outcome, whole, one.value, level, substitutions
+                    )
+                itself = outcomes_of(model, outcome, whole, level)[0]
+                one = replace(one, itself=itself, substitutions=swaps)
+                task.advance()
+            explained.append(one)
     return explained
 
 
@@ -78,13 +85,14 @@ def _fill(
     x: Any,
     background: Background,
     families: Any,
+    task: Task,
 ) -> Explanation:
     """Return an explanation with its contributions."""
     value = float(outcome.values(x[None])[0])
     background = enough(model, material, background)
     of_others = outcome.values(background.X)
     base = float(of_others.mean())
-    elements, why = element_contributions(model, outcome, material, x, background)
+    elements, why = element_contributions(model, outcome, material, x, background, task)
     joined: list[Contribution] = []
     single: list[Contribution] = []
     without, left = "", 0.0

@@ -14,6 +14,7 @@ from xtalshift.model.explaining.background import Background
 from xtalshift.model.explaining.outcome import AnyOne, Outcome
 from xtalshift.model.explaining.record import Contribution, Kind
 from xtalshift.model.explaining.replacement import Places, as_compositions
+from xtalshift.progress import Task
 
 FloatArray = NDArray[np.float64]
 
@@ -39,7 +40,12 @@ def enough(model: AnyOne, material: Materials, background: Background) -> Backgr
 
 
 def element_contributions(
-    model: AnyOne, outcome: Outcome, material: Materials, x: FloatArray, background: Background
+    model: AnyOne,
+    outcome: Outcome,
+    material: Materials,
+    x: FloatArray,
+    background: Background,
+    task: Task,
 ) -> tuple[list[Contribution], str]:
     """Return what each element, the proportions and each further column contribute.
 
@@ -58,6 +64,8 @@ def element_contributions(
         Its features.
     background : Background
         The training materials.
+    task : Task
+        Is told of each material that was mixed, and of each that was predicted.
 
     Returns
     -------
@@ -78,14 +86,16 @@ def element_contributions(
     parts = [places.mixed(proportions=False)] + [places.mixed(proportions=True)] * mixed
     block = 2 ** (size + mixed)
     rows = np.concatenate(parts).reshape(-1, len(SYMBOLS) - 1)
-    features = _features(model, rows).reshape(block, len(background), -1)
+    features = _features(model, rows, task).reshape(block, len(background), -1)
     values = np.empty((block * 2**columns, len(background)))
     for number in range(2**columns):
         own = (number >> np.arange(columns) & 1).astype(np.bool_)
         extra = np.where(own, x[given:], others[:, given:])
         extra = np.broadcast_to(extra, (block, *extra.shape))
         whole = np.concatenate([features, extra], axis=-1).reshape(-1, len(x))
-        values[number * block : (number + 1) * block] = outcome.values(whole).reshape(block, -1)
+        values[number * block : (number + 1) * block] = _values(outcome, whole, task).reshape(
+            block, -1
+        )
     # as they are predicted: the same amounts in other units may differ in the last bits
     values[0], values[-1] = outcome.values(others), outcome.values(x[None])[0]
     found, errors = _mean_and_error(exact_shapley(values))
@@ -156,12 +166,22 @@ def _mean_and_error(shares: FloatArray) -> tuple[list[float], list[float]]:
     return shares.mean(axis=-1).tolist(), standard_error(shares).tolist()
 
 
-def _features(model: AnyOne, fractions: FloatArray) -> FloatArray:
+def _values(outcome: Outcome, X: FloatArray, task: Task) -> FloatArray:
+    """Return the number of each row of features, some thousand rows at a time."""
+    found = []
+    for start in range(0, len(X), _PIECE):
+        found.append(outcome.values(X[start : start + _PIECE]))
+        task.advance(len(found[-1]))
+    return np.concatenate(found)
+
+
+def _features(model: AnyOne, fractions: FloatArray, task: Task) -> FloatArray:
     """Return the features of rows of atomic fractions, shape (n, d) without further columns."""
     found = []
     for start in range(0, len(fractions), _PIECE):
         rows = as_compositions(fractions[start : start + _PIECE])
         found.append(model.featurizer.featurize(rows).values)
+        task.advance(len(rows))
     return np.concatenate(found)
 
 

@@ -16,6 +16,7 @@ from xtalshift.config import Settings
 from xtalshift.data.catalog import get_entry, list_datasets
 from xtalshift.errors import DataError, XtalshiftError
 from xtalshift.jsonio import Plain
+from xtalshift.web.bodies import FormRoute
 from xtalshift.web.job_kinds import KINDS
 from xtalshift.web.job_routes import JobDesk
 from xtalshift.web.job_runner import JobRunner
@@ -204,7 +205,7 @@ def choose_routes(
     screens: Screens, tables: TableStore, desk: JobDesk, jobs: JobStore, runner: JobRunner
 ) -> APIRouter:
     """Return the routes of the choices."""
-    router = APIRouter(include_in_schema=False)
+    router = APIRouter(include_in_schema=False, route_class=FormRoute)
     screen = _ChooseScreen(screens, tables, desk, jobs, runner)
 
     @router.get("/tables/{id}/new")

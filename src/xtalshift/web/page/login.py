@@ -9,17 +9,18 @@ from typing import Annotated
 from fastapi import APIRouter, Form, Request
 from starlette.responses import Response
 
-from xtalshift.web.guard import LOGIN
+from xtalshift.web.guard import LOGIN, is_secure
 from xtalshift.web.page.number_marks import COOKIE, WAYS
 from xtalshift.web.page.screens import Screens, go_to
 from xtalshift.web.problems import RequestError
 from xtalshift.web.session import end_session, set_session
 from xtalshift.web.settings import ServeConfig
+from xtalshift.web.wrong_tokens import WrongTokens
 
 _YEAR = 365 * 24 * 3600
 
 
-def login_routes(screens: Screens, config: ServeConfig) -> APIRouter:
+def login_routes(screens: Screens, config: ServeConfig, wrong: WrongTokens) -> APIRouter:
     """Return the routes of the login, and of the choice of numbers."""
     router = APIRouter(include_in_schema=False)
 
@@ -30,7 +31,7 @@ def login_routes(screens: Screens, config: ServeConfig) -> APIRouter:
         return screens.show(request, "login.html.j2", next=own_path(next), wrong=False)
 
     @router.post(LOGIN)
-    def enter(
+    async def enter(
         request: Request,
         token: Annotated[str, Form()] = "",
         next: Annotated[str, Form()] = "/",  # noqa: A002
@@ -39,11 +40,12 @@ def login_routes(screens: Screens, config: ServeConfig) -> APIRouter:
         if config.token is None:
             return go_to("/")
         if not hmac.compare_digest(given, config.token.encode()):
+            await wrong.wait()
             return screens.show(
                 request, "login.html.j2", HTTPStatus.UNAUTHORIZED, next=own_path(next), wrong=True
             )
         answer = go_to(own_path(next))
-        set_session(answer, config.token, secure=request.url.scheme == "https")
+        set_session(answer, config.token, secure=is_secure(request))
         return answer
 
     @router.post("/logout")

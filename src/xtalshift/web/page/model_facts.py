@@ -45,7 +45,8 @@ def made_by(name: str, folder: Path, jobs: JobStore) -> Job | None:
     known = jobs.models()
     if known.get(name) != folder:
         return None
-    return next(job for job in jobs.all() if job.name == name and job.state == "done")
+    made = (job for job in jobs.all() if job.name == name and job.state == "done")
+    return next(made, None)  # it may be deleted just now
 
 
 def errors_of(folder: Path, job: Job | None, jobs: JobStore, unit: str) -> list[KindError]:

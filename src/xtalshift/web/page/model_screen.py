@@ -22,7 +22,8 @@ from xtalshift.model.several import FittedModels
 from xtalshift.structure.archives import is_archive
 from xtalshift.structure.structure_files import is_structure_file
 from xtalshift.uncertainty.settings import LEVEL
-from xtalshift.web.bodies import no_room
+from xtalshift.web.bodies import FormRoute, no_room
+from xtalshift.web.drawn_structures import DrawnStructures
 from xtalshift.web.job_store import Job, JobStore
 from xtalshift.web.model_routes import Turns
 from xtalshift.web.models import AnyModel, Shelf
@@ -58,6 +59,7 @@ class ModelScreen:
     predictions: PredictionStore
     disk: Disk
     config: ServeConfig
+    structures: DrawnStructures = field(default_factory=DrawnStructures)
     _known: dict[str, tuple[AnyModel, Coverage | None]] = field(default_factory=dict)
 
     def show(
@@ -133,7 +135,7 @@ class ModelScreen:
 
                 def work(place: Path) -> tuple[int, int]:
                     _write_typed(place / file, texts, given)
-                    found = predict_formulas(model, wanted)
+                    found = predict_formulas(model, wanted, Limits(self.config))
                     write_frame(found.frame, place / PREDICTED, model.column_units)
                     return len(texts), int((found.reason != "").sum())
             else:
@@ -179,7 +181,7 @@ def places_of(name: str, job: Job | None) -> dict[str, str]:
 
 def model_screen_routes(screen: ModelScreen, turns: Turns) -> APIRouter:
     """Return the routes of the screens of models and predictions."""
-    router = APIRouter(include_in_schema=False)
+    router = APIRouter(include_in_schema=False, route_class=FormRoute)
     screens = screen.screens
 
     @router.get("/models/{name}")

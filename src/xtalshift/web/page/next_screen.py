@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,8 +24,9 @@ from xtalshift.errors import DataError, NotFoundError, XtalshiftError
 from xtalshift.jsonio import Plain
 from xtalshift.model.several import FittedModels
 from xtalshift.report.shared.figure_rows import figure_rows
-from xtalshift.web.bodies import CSV
+from xtalshift.web.bodies import CSV, FormRoute
 from xtalshift.web.job_kinds import KINDS
+from xtalshift.web.job_requests import LONGEST_NAME
 from xtalshift.web.job_results import shown
 from xtalshift.web.job_routes import JobDesk
 from xtalshift.web.job_runner import JobRunner
@@ -189,10 +191,11 @@ class NextScreen:
         stem, _, end = name.rpartition("-")
         counted = bool(stem) and end.isdecimal() and len(end) <= _COUNTED  # gaps-2, not gaps-1000
         stem, number = (stem, int(end)) if counted else (name, 1)
-        known = self.model.shelf.folders()
+        stem = re.sub("[^A-Za-z0-9_-]+", "-", stem)[: LONGEST_NAME - 8].lstrip("-_") or "model"
+        known = {*self.model.shelf.folders(), *(job.name for job in self.model.jobs.all())}
         while f"{stem}-{number + 1}" in known:
             number += 1
-        return f"{stem}-{number + 1}"[-64:]
+        return f"{stem}-{number + 1}"
 
 
 def _aim(model: AnyModel, asked: Mapping[str, str]) -> Plain:
@@ -341,7 +344,7 @@ def _figures(job: Plain | None, targets: Sequence[Target]) -> list[Plain]:
 
 def next_screen_routes(screen: NextScreen) -> APIRouter:
     """Return the routes of the screen of what to measure next."""
-    router = APIRouter(include_in_schema=False)
+    router = APIRouter(include_in_schema=False, route_class=FormRoute)
 
     @router.get("/models/{name}/next")
     def show(name: str, request: Request) -> Response:

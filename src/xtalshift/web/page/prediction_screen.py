@@ -18,13 +18,12 @@ from xtalshift.jsonio import Plain
 from xtalshift.report.shared.figure_rows import figure_rows
 from xtalshift.uncertainty.settings import LEVEL
 from xtalshift.web.bodies import CSV, PARQUET
+from xtalshift.web.drawn_structures import MOST_DRAWN
 from xtalshift.web.page.model_facts import card_facts, made_by
 from xtalshift.web.page.model_screen import LEVELS, ModelScreen, places_of
 from xtalshift.web.page.prediction_view import PER_PAGE, Query, Target, View, targets_of
 from xtalshift.web.prediction_store import StoredPrediction
 
-MOST_DRAWN = 500
-"""Rows of a file of structures that can be drawn."""
 _MOST_ON_PAGE = 2000
 _SVG_POLICY = "default-src 'none'; style-src 'unsafe-inline'; sandbox"
 
@@ -88,7 +87,12 @@ class _Predictions:
         found = self.model.predictions.get(id_, name)
         path = self.model.predictions.path(found)
         if kind == "parquet":
-            return FileResponse(path, filename=f"{name}-predictions.parquet", media_type=PARQUET)
+            return FileResponse(
+                path,
+                stat_result=path.stat(),
+                filename=f"{name}-predictions.parquet",
+                media_type=PARQUET,
+            )
         if kind != "csv":
             raise NotFoundError(f"there is no download {kind[:20]!r}; csv, parquet or html")
         out = self.model.disk.folder()
@@ -167,16 +171,11 @@ def _write_csv(path: Path, out: Path) -> None:
 def _crystal(screen: ModelScreen, found: StoredPrediction, row: int) -> str:
     """Return the drawing of the structure of a row, counted from 1."""
     from xtalshift.structure.drawing import draw_crystal
-    from xtalshift.structure.structure_files import read_structure_files
 
     if not screen.drawn(found) or not 1 <= row <= MOST_DRAWN:
         raise NotFoundError(f"row {row} is not drawn; only the first {MOST_DRAWN} structures are")
-    first = 0
-    for block in read_structure_files(screen.predictions.path(found, found.file), rows=PER_PAGE):
-        if row <= first + len(block):
-            return draw_crystal(block.read.structures, row - 1 - first, name=f"c{row}")
-        first += len(block)
-    raise NotFoundError(f"there is no row {row}")
+    structures, place = screen.structures.find(screen.predictions.path(found, found.file), row)
+    return draw_crystal(structures, place, name=f"c{row}")
 
 
 def _drawings(screen: ModelScreen, found: StoredPrediction, rows: list[Plain]) -> dict[int, Markup]:

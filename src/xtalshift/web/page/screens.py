@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 import jinja2
 from markupsafe import Markup, escape
+from starlette.datastructures import URL
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
@@ -127,8 +128,25 @@ class Screens:
             return answer_of(error, self._hidden)
         problem = self.problem(error)
         if problem["status"] == HTTPStatus.UNAUTHORIZED:
-            return go_to(f"{LOGIN}?next={quote(request.url.path)}")
+            return _ask_for_token(request)
         return self.show(request, "problem.html.j2", problem["status"], problem=problem)
+
+
+def _ask_for_token(request: Request) -> Response:
+    """Lead a browser to the form for the token, and from there to the screen where it was."""
+    part = request.headers.get("HX-Request") == "true"
+    here = request.url
+    if part or request.method not in {"GET", "HEAD"}:  # neither is a screen to come back to
+        said = request.headers.get("HX-Current-URL" if part else "referer", "")
+        try:
+            here = URL(said).replace(scheme="", netloc="")
+        except ValueError:
+            here = URL("/")
+    path = here.path or "/"
+    address = f"{LOGIN}?next={quote(f'{path}?{here.query}' if here.query else path)}"
+    if part:  # a part of a screen would show the form in its place
+        return Response(status_code=HTTPStatus.UNAUTHORIZED, headers={"HX-Redirect": address})
+    return go_to(address)
 
 
 def is_of_page(path: str) -> bool:

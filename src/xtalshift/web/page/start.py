@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from xtalshift.data.catalog import get_entry, list_datasets
 from xtalshift.errors import DataError, XtalshiftError
+from xtalshift.web.bodies import FormRoute
 from xtalshift.web.job_store import Job, JobStore
 from xtalshift.web.model_routes import summary_of
 from xtalshift.web.models import Shelf
@@ -36,7 +37,7 @@ def start_routes(
     checks: TableChecks,
 ) -> APIRouter:
     """Return the routes of the first screen."""
-    router = APIRouter(include_in_schema=False)
+    router = APIRouter(include_in_schema=False, route_class=FormRoute)
 
     def show(request: Request, status: int = HTTPStatus.OK, **values: object) -> Response:
         kept, known = tables.all(), _listed(jobs)

@@ -15,6 +15,7 @@ from xtalshift.data.catalog import get_entry, list_datasets
 from xtalshift.data.settings import SEPARATORS
 from xtalshift.errors import XtalshiftError
 from xtalshift.jsonio import Plain
+from xtalshift.web.bodies import FormRoute
 from xtalshift.web.job_store import JobStore
 from xtalshift.web.page.screens import Screens, go_to
 from xtalshift.web.page.table_checks import TableChecks, said_of
@@ -105,7 +106,7 @@ def table_screen_routes(
     screens: Screens, tables: TableStore, desk: TableDesk, jobs: JobStore, checks: TableChecks
 ) -> APIRouter:
     """Return the routes of the screen of a table."""
-    router = APIRouter(include_in_schema=False)
+    router = APIRouter(include_in_schema=False, route_class=FormRoute)
     screen = _TableScreen(screens, tables, desk, jobs, checks)
 
     @router.get("/tables/{id}")

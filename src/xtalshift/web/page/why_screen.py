@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from urllib.parse import quote, urlencode
 
 from fastapi import APIRouter, Request
-from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import QueryParams
 from starlette.responses import Response
 
@@ -17,10 +16,10 @@ from xtalshift.model.explaining.record import Contribution, Explanation
 from xtalshift.model.several import FittedModels
 from xtalshift.uncertainty.settings import LEVEL
 from xtalshift.web.explaining import ExplainRequest, explain_formulas
-from xtalshift.web.model_routes import Turns
+from xtalshift.web.model_routes import Turns, while_connected
 from xtalshift.web.models import AnyModel, Shelf
 from xtalshift.web.page.screens import Screens
-from xtalshift.web.predicting import PredictOptions
+from xtalshift.web.predicting import ExplanationLimits, PredictOptions
 
 _SHOWN = 6
 """Families and features that are shown; the others are summed."""
@@ -100,7 +99,7 @@ def why_routes(screens: Screens, shelf: Shelf, turns: Turns) -> APIRouter:
         def work() -> Response:
             model = shelf.load(name)
             level = PredictOptions.from_dict({"level": query.get("level") or LEVEL}).level
-            found = _explained(model, query, given)
+            found = _explained(model, query, given, limits)
             part = request.headers.get("HX-Request") == "true"
             return screens.show(
                 request,
@@ -118,13 +117,16 @@ def why_routes(screens: Screens, shelf: Shelf, turns: Turns) -> APIRouter:
                 places={"Predict": f"/models/{quote(name, '')}"},
             )
 
+        limits = ExplanationLimits(turns.config)
         async with turns.turn():
-            return await run_in_threadpool(work)
+            return await while_connected(request, work, limits)
 
     return router
 
 
-def _explained(model: AnyModel, query: QueryParams, given: dict[str, str]) -> Sequence[Explanation]:
+def _explained(
+    model: AnyModel, query: QueryParams, given: dict[str, str], limits: ExplanationLimits
+) -> Sequence[Explanation]:
     """Return the explanations of the formula that the address names, of each target.
 
     Without a formula, or a value of each further column, there are none: the form asks for them.
@@ -138,7 +140,7 @@ def _explained(model: AnyModel, query: QueryParams, given: dict[str, str]) -> Se
         "level": query.get("level") or LEVEL,
         "class": query.get("class") or None,
     }
-    return explain_formulas(model, ExplainRequest.from_dict(asked))
+    return explain_formulas(model, ExplainRequest.from_dict(asked), limits)
 
 
 def _columns(model: AnyModel) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,9 @@ import pytest
 
 from unit.web.conftest import open_client
 from unit.web.test_job_kinds import CIF, archive
+from xtalshift.errors import NotFoundError
 from xtalshift.model import load_model, load_models
+from xtalshift.web.drawn_structures import DrawnStructures
 from xtalshift.web.job_runner import JobRunner
 from xtalshift.web.page.coverage import coverage_of
 from xtalshift.web.prediction_store import PredictionStore
@@ -147,7 +150,7 @@ def test_classes_and_several_targets(served, models):
     assert "Domain: double" in both
 
 
-def test_crystals_are_drawn(served):
+def test_crystals_are_drawn(served, monkeypatch):
     file = ("crystals.zip", archive("zip", {"NaCl.cif": CIF, "bad.cif": "nothing"}))
     place = predict(served, "gaps", file=file).headers["location"]
     found = served.get(place)
@@ -158,6 +161,10 @@ def test_crystals_are_drawn(served):
     assert "sandbox" in svg.headers["content-security-policy"]
     assert svg.text.startswith("<svg")
     assert served.get(f"{place}/crystals/3").status_code == 404
+    monkeypatch.setattr("xtalshift.web.drawn_structures._read", lambda *_: 1 / 0)
+    assert [served.get(f"{place}/crystals/{row}").text for row in (1, 2)] == [
+        one.text for one in drawn
+    ]  # the file is not read for each
     assert "<svg" in served.get(f"{place}/download.html").text
 
 
@@ -184,7 +191,7 @@ def test_what_cannot_be_predicted_is_said_beside_the_form(served, formulas, file
 
 def test_old_predictions_make_room(tmp_path, monkeypatch):
     monkeypatch.setattr("xtalshift.web.prediction_store.MOST_KEPT", 2)
-    store, kept = PredictionStore(tmp_path, most_mb=0.004), []
+    store, kept = PredictionStore(tmp_path, 0.004, lambda _: "one"), []
     for number in range(3):
         scratch = tmp_path / str(number)
         scratch.mkdir()
@@ -196,6 +203,66 @@ def test_old_predictions_make_room(tmp_path, monkeypatch):
     (scratch / "large").write_bytes(b"x" * 1000)  # with its notes more than a quarter of the store
     last = store.add(scratch, lambda _: (2, 0), **said)
     assert [one.name for one in (tmp_path / "predictions").iterdir()] == [last.id]
+
+
+def test_few_structures_of_few_files_are_kept_for_drawings(tmp_path, monkeypatch):
+    monkeypatch.setattr("xtalshift.web.drawn_structures.MOST_DRAWN", 3)
+    monkeypatch.setattr("xtalshift.web.drawn_structures._BLOCK", 2)
+    monkeypatch.setattr("xtalshift.web.drawn_structures._MOST_FILES", 1)
+    drawn = DrawnStructures()
+    for name in "ab":
+        path = tmp_path / f"{name}.zip"
+        path.write_bytes(archive("zip", {f"{n}.cif": CIF for n in range(6)}))
+        assert drawn.find(path, 1)[1] == 0
+        assert [len(one) for one in drawn._kept[path]] == [2]
+        assert drawn.find(path, 3)[1] == 0
+        assert [len(one) for one in drawn._kept[path]] == [2, 1]
+    with pytest.raises(NotFoundError, match="there is no row 5"):
+        drawn.find(path, 5)
+    assert list(drawn._kept) == [path]
+
+
+def test_what_is_deleted_meanwhile_is_not_found(served, monkeypatch):
+    place = predict(served, "gaps", "GaN").headers["location"]
+    get = PredictionStore.get
+
+    def get_and_delete(store, id_, model):
+        found = get(store, id_, model)
+        shutil.rmtree(store.path(found).parent)  # as another request may do
+        return found
+
+    monkeypatch.setattr(PredictionStore, "get", get_and_delete)
+    for method, path in (("POST", f"{place}/again"), ("GET", f"{place}/download.parquet")):
+        place = predict(served, "gaps", "GaN").headers["location"]
+        path = f"{place}/{path.rpartition('/')[2]}"
+        found = served.request(method, path, data={"level": "0.5"} if method == "POST" else None)
+        assert (found.status_code, "has been deleted meanwhile" in found.text) == (404, True)
+
+
+def test_predictions_go_with_their_model(models, tmp_path):
+    """A model may get the name of another one that was deleted: its predictions are not its."""
+    folder = shutil.copytree(models, tmp_path / "models")
+    with open_client(folder, tmp_path / "store") as client:
+        place = predict(client, "gaps", "GaN").headers["location"]
+        assert client.get(place).status_code == 200
+        shutil.rmtree(folder / "gaps")
+        shutil.copytree(models / "warm", folder / "gaps")
+        found = client.get(place)
+        assert (found.status_code, "was made by an earlier model" in found.text) == (404, True)
+        assert client.get(f"{place}/download.csv").status_code == 404
+
+
+def test_the_predictions_of_a_deleted_model_are_removed(tmp_path):
+    there = {"old": "1", "new": "2"}
+    store = PredictionStore(tmp_path, 1, lambda name: there[name])
+    made = {}
+    for name in ("old", "new"):
+        (tmp_path / name).mkdir()
+        made[name] = store.add(tmp_path / name, lambda _: (1, 0), model=name, source="", file="")
+    there["old"] = "another"
+    store.forget("old")
+    store.forget("new")  # another model of this name is still there
+    assert [one.name for one in (tmp_path / "predictions").iterdir()] == [made["new"].id]
 
 
 def test_numbers_are_written_in_the_way_of_the_reader(served):

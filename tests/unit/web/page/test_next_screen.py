@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -13,8 +14,10 @@ from integration.tables import make_rows
 from unit.web.conftest import open_client
 from unit.web.page.test_model_screen import words
 from xtalshift.jsonio import write_json
+from xtalshift.web.job_requests import AdaptRequest
 from xtalshift.web.job_runner import JobRunner
 from xtalshift.web.job_store import OUTCOME, TASK
+from xtalshift.web.page.next_screen import NextScreen
 from xtalshift.web.work import work
 
 NEW = "\n".join(row[1] for row in make_rows(100)[60:])
@@ -155,3 +158,25 @@ def test_what_is_wrong_is_said_beside_the_form(served, form, said):
     assert found.status_code in {404, 422}
     assert said in words(found).replace("&#39;", "'")
     assert 'role="alert"' in found.text
+
+
+@pytest.mark.parametrize(
+    ("name", "known", "free"),
+    [
+        ("gaps", (), "gaps-2"),
+        ("gaps", ("gaps-2", "gaps-3"), "gaps-4"),
+        ("gaps-2", ("gaps-2",), "gaps-3"),
+        ("gaps-1000", (), "gaps-1000-2"),
+        ("x" * 64, (), f"{'x' * 56}-2"),
+        ("x" * 64, (f"{'x' * 56}-2",), f"{'x' * 56}-3"),
+        ("-_Bandl\u00fccken 2.1", (), "Bandl-cken-2-1-2"),
+        ("\u5e26\u9699", (), "model-2"),
+    ],
+)
+def test_a_new_name_is_one_that_a_request_may_have(name, known, free):
+    screen = NextScreen.__new__(NextScreen)
+    jobs = SimpleNamespace(all=lambda: [SimpleNamespace(name=one) for one in known[1:]])
+    shelf = SimpleNamespace(folders=lambda: dict.fromkeys(known[:1]))
+    object.__setattr__(screen, "model", SimpleNamespace(shelf=shelf, jobs=jobs))
+    assert screen._free_name(name) == free
+    assert AdaptRequest(model="gaps", name=free).name == free

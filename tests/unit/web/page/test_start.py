@@ -140,6 +140,49 @@ def test_a_person_shows_the_token_once(models, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("headers", "secure"),
+    [
+        ({}, False),
+        ({"Origin": "http://127.0.0.1:8000"}, False),
+        ({"Origin": "https://127.0.0.1:8000"}, True),  # a proxy with TLS is before the server
+        ({"X-Forwarded-Proto": "https"}, True),
+        ({"X-Forwarded-Proto": "http"}, False),
+    ],
+)
+def test_a_session_that_begins_over_tls_stays_there(models, tmp_path, headers, secure):
+    with open_client(models, tmp_path, token=TOKEN) as client:
+        found = client.post("/login", data={"token": TOKEN}, headers=headers)
+        assert ("; secure" in found.headers["set-cookie"].lower()) == secure
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers", "next_"),
+    [
+        ("GET", "/models/gaps?element=Ga", {}, "/models/gaps?element=Ga"),
+        ("POST", "/tables", {}, "/"),  # no screen: after the login it would be asked for by GET
+        ("POST", "/models/gaps/suggest", {"Referer": "http://127.0.0.1:8000/models/gaps/next?a=1"},
+         "/models/gaps/next?a=1"),
+        ("POST", "/tables", {"Referer": "http://["}, "/"),
+        ("POST", "/tables", {"Referer": "http://evil.example"}, "/"),
+    ],
+)  # fmt: skip
+def test_after_the_login_a_person_is_where_she_was(models, tmp_path, method, path, headers, next_):
+    with open_client(models, tmp_path, token=TOKEN) as client:
+        found = client.request(method, path, headers=headers)
+        assert (found.status_code, found.headers["location"][:12]) == (303, "/login?next=")
+        form = client.get(found.headers["location"])
+        assert f'name="next" value="{next_}"' in form.text
+
+
+def test_a_part_of_a_screen_leads_the_whole_screen_to_the_login(models, tmp_path):
+    with open_client(models, tmp_path, token=TOKEN) as client:
+        here = {"HX-Request": "true", "HX-Current-URL": "http://127.0.0.1:8000/?all=1"}
+        found = client.get("/parts/jobs", headers=here)
+        assert (found.status_code, found.content) == (401, b"")
+        assert client.get(found.headers["hx-redirect"]).text.count('value="/?all=1"') == 1
+
+
+@pytest.mark.parametrize(
     "next_", ["//evil.example", "https://evil.example", "/\\evil.example", "x"]
 )
 def test_a_login_leads_nowhere_else(models, tmp_path, next_):

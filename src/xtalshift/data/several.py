@@ -134,8 +134,8 @@ def split_units(text: str, names: Sequence[str]) -> dict[str, str]:
         return {name: unit for name, _, unit in pairs}
     if len(given) != len(names):
         raise UsageError(
-            f"--unit {text}: {len(given)} units for {len(names)} targets; give one for each, in "
-            f"their order, or name them: --unit {names[0]}={given[0]}"
+            f"--unit {text}: {plural(len(given), 'unit')} for {plural(len(names), 'target')}; give "
+            f"one for each, in their order, or name them: --unit {names[0]}={given[0]}"
         )
     return dict(zip(names, given, strict=True))
 

@@ -276,6 +276,8 @@ def describe_lifts(found: Mistakes, unit: str) -> str:
         named = [f"{one.symbol} ({_name_lift(one.lift or 0.0, unit, logs=logs)})" for one in some]
         if named:
             ends.append(f"{side} for compounds with {join_words(named)}")
+    if not ends:
+        return ""
     return (
         "Compared with all other held-out materials, its predictions are on average "
         f"{', and '.join(ends)}; these are associations, not causes."

@@ -129,7 +129,7 @@ def log_axis(low: float, high: float) -> Figure:
     low, high : float
         Smallest and largest value, above 0.
     """
-    powers = range(math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 2)
+    powers = range(math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 1)
     ticks = [float(f"{mark}e{power}") for power in powers for mark in (1, 2, 5)]
     return {"type": "log", "exponentformat": "none", "tickvals": ticks}
 

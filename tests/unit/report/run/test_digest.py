@@ -23,6 +23,9 @@ def test_a_digest_says_what_the_page_says(folder):
     assert by_label["tail"]["useless"]
     assert [one["text"] for one in found["cautions"]] == [one.text for one in report.cautions]
     assert (found["classes"], found["candidates"]) == (None, None)
+    assert found["methods"] == len({name.partition(":")[0] for name, _ in report.methods}) - 1
+    parts = report.learning.parts if report.learning else []
+    assert found["learning"] == [one.sentence for one in parts]
 
 
 def test_its_figures_are_those_of_the_page(folder):

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -195,3 +197,7 @@ def test_the_elements_that_lift_predictions_most_are_named(predictions, table):
     text = describe_lifts(found, "eV")
     assert f"higher for compounds with {high} (+" in text
     assert f"lower for compounds with {low} (\u2212" in text
+    raised = [replace(one, lift=abs(one.lift) + 1.0) for one in found.elements]
+    text = describe_lifts(replace(found, elements=raised), "eV")
+    assert "higher" in text
+    assert "lower" not in text  # no element lowers predictions

@@ -1,6 +1,13 @@
 import pytest
 
-from xtalshift.report.shared.figures import Panel, number_panels, place_labels, scale_axis, shorten
+from xtalshift.report.shared.figures import (
+    Panel,
+    log_axis,
+    number_panels,
+    place_labels,
+    scale_axis,
+    shorten,
+)
 
 
 def test_names_of_points_do_not_cover_each_other():
@@ -28,3 +35,10 @@ def test_an_axis_of_widely_spread_values_is_logarithmic(values, kind):
 
 def test_a_long_text_is_cut():
     assert (shorten("abcdef", 6), shorten("abcdefg", 6)) == ("abcdef", "abcde…")
+
+
+def test_an_axis_over_few_powers_of_ten_has_whole_numbers():
+    axis = log_axis(226.0, 1137.0)
+    assert axis["type"] == "log"
+    assert axis["tickvals"] == [10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000, 50000]
+    assert log_axis(0.02, 0.05)["tickvals"][:3] == [0.001, 0.002, 0.005]

@@ -72,7 +72,7 @@ def walk(browser: Browser, url: str, table: Path) -> None:
     page = browser.new_page(base_url=url, viewport={"width": WIDTH, "height": 800}, locale="en-US")
     page.set_default_timeout(1_200_000)
     page.goto("/")
-    photograph(page, "start", 620)
+    photograph(page, "start", 640)
     page.locator("#table").set_input_files(table)
     page.get_by_text("rows can be used").wait_for()
     photograph(page, "table")

@@ -86,21 +86,21 @@ def test_a_file_of_another_type_is_named(name, tmp_path):
         read_raw(path)
 
 
-@pytest.mark.parametrize(
-    ("name", "content"),
-    {
-        "t.csv": CSV.encode(),
-        "data_.csv": b"data_x,formula,gap\n1,GaN,3.4\n2,AlN,6.1\n",
-        "sets.csv": b'"{a}",formula,gap\n1,GaN,3.4\n2,AlN,6.1\n',
-        "t.csv.gz": gzip.compress(CSV.encode()),
-        "t.xlsx": EXCEL,
-        "t.parquet": PARQUET,
-        "lines.jsonl": TABLE.to_json(orient="records", lines=True).encode(),
-        "rows.json": TABLE.to_json(orient="records").encode(),
-        "columns.json": json.dumps(TABLE.to_dict("list")).encode(),
-    }.items(),
-)
-def test_a_file_of_its_type_is_read(name, content, tmp_path):
+READ = {
+    "t.csv": CSV.encode(),
+    "data_.csv": b"data_x,formula,gap\n1,GaN,3.4\n2,AlN,6.1\n",
+    "sets.csv": b'"{a}",formula,gap\n1,GaN,3.4\n2,AlN,6.1\n',
+    "t.csv.gz": gzip.compress(CSV.encode()),
+    "t.xlsx": EXCEL,
+    "t.parquet": PARQUET,
+    "lines.jsonl": TABLE.to_json(orient="records", lines=True).encode(),
+    "rows.json": TABLE.to_json(orient="records").encode(),
+    "columns.json": json.dumps(TABLE.to_dict("list")).encode(),
+}
+
+
+@pytest.mark.parametrize("name", READ)
+def test_a_file_of_its_type_is_read(name, tmp_path):
     path = tmp_path / name
-    path.write_bytes(content)
+    path.write_bytes(READ[name])
     assert read_raw(path).frame["formula"].tolist() == ["GaN", "AlN"]

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from xtalshift.config import split_names
 from xtalshift.data.dataset import Dataset
-from xtalshift.data.files import list_names
+from xtalshift.data.files import list_names, naming_table, no_column
+from xtalshift.data.formula_texts import find_formulas
 from xtalshift.data.frames import read_raw
 from xtalshift.data.readers import REPLICATES, read_configured, table_of
 from xtalshift.data.settings import DataConfig, ReadingOptions
@@ -91,6 +92,24 @@ def _names(data: DataConfig) -> list[str]:
     ):
         return [data.target]
     return split_names(data.target) if {",", '"'} & set(data.target) else [data.target]
+
+
+def check_columns(data: DataConfig, out: Path) -> None:
+    """Raise `DataError` if a file lacks a column that settings name, and something is at `out`.
+
+    What is there may be refused next; to hear of it first would be to mend it for nothing.
+    """
+    path = Path(data.dataset)
+    if not (out.exists() and path.is_file()):
+        return
+    names = list(open_source(path, data).layout.columns)
+    with naming_table(path):
+        find_formulas(names, data)
+        if data.id_col is not None and data.id_col not in names:
+            raise DataError(no_column("id column", data.id_col, names))
+        for target in _names(data):
+            if target not in names:
+                raise DataError(no_column("target column", target, names))
 
 
 def split_units(text: str, names: Sequence[str]) -> dict[str, str]:

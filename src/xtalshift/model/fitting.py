@@ -345,7 +345,8 @@ def draw_rows(
     """
     rest = np.arange(len(groups)) if within is None else np.asarray(within, dtype=np.int64)
     if len(rest) < MIN_ROWS:
-        raise SplitError(f"{len(rest)} usable rows; at least {MIN_ROWS} are needed for training")
+        rows = plural(len(rest), "usable row")
+        raise SplitError(f"{rows}; at least {MIN_ROWS} are needed for training")
     if len(rest) < MIN_ROWS_TO_SPLIT:  # too few to hold any out
         return FitRows(rest, rest)
     calibration = rest[:0]

@@ -96,7 +96,7 @@ def test_what_is_cited_is_this_version():
     assert "doi: 10.1021/acs.jpcc.4c07481" in text
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert f"- name: {project['authors'][0]['name']}" in text
-    own = project["license"].partition(" AND ")[0]  # others are those of parts that come with it
+    own = project["license"].partition(" AND ")[0]  # others are of vendored parts
     assert f"license: {own}" in text
 
 

@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 import json
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import httpx
 import pytest
+from fastapi.routing import APIRoute
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from pydantic import Field
 
 from unit.web.conftest import AppClient, open_client
+from unit.web.test_jobs import send, submit
 from xtalshift.config import Settings
+from xtalshift.jsonio import read_json
 from xtalshift.web.described import schema_of
+from xtalshift.web.job_kinds import KINDS
 from xtalshift.web.job_runner import JobRunner
+from xtalshift.web.job_store import OUTCOME
+from xtalshift.web.work import work
 
+LONG = 10_000
+"""Requests of the long test, half of them as programs make them, half as the page does."""
 ANY_JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
     lambda inner: (
@@ -50,45 +62,64 @@ BODIES = [
 ]
 
 
-def values_of(schema: dict, known: dict) -> st.SearchStrategy:
+def values_of(schema: dict, words: st.SearchStrategy) -> st.SearchStrategy:
     """Return values for a schema, of which some are wrong."""
     for name in ("anyOf", "oneOf"):
         if name in schema:
-            return st.one_of(*(values_of(one, known) for one in schema[name]))
+            return st.one_of(*(values_of(one, words) for one in schema[name]))
     if "enum" in schema or "const" in schema:
         return st.sampled_from(schema.get("enum", [schema.get("const")])) | ANY_JSON
     kinds = {
         "boolean": st.booleans(),
         "integer": st.integers(-3, 2000) | st.integers(),
         "number": st.floats(0, 1) | st.floats(),
-        "string": WORDS,
+        "string": words,
         "null": st.none(),
         "array": st.lists(
-            st.deferred(lambda: values_of(schema.get("items", {}), known)), max_size=4
+            st.deferred(lambda: values_of(schema.get("items", {}), words)), max_size=4
         ),
-        "object": st.deferred(lambda: objects_of(schema, known)),
+        "object": st.deferred(lambda: objects_of(schema, words)),
     }
     return kinds.get(schema.get("type"), ANY_JSON)
 
 
-def objects_of(schema: dict, known: dict) -> st.SearchStrategy:
-    parts = {name: values_of(one, known) for name, one in schema.get("properties", {}).items()}
+def objects_of(schema: dict, words: st.SearchStrategy) -> st.SearchStrategy:
+    parts = {name: values_of(one, words) for name, one in schema.get("properties", {}).items()}
     needed = {name: parts.pop(name) for name in schema.get("required", []) if name in parts}
     found = st.fixed_dictionaries(needed, optional=parts)
-    others = st.dictionaries(WORDS, ANY_JSON, max_size=2)
+    others = st.dictionaries(words, ANY_JSON, max_size=2)
     return found | st.builds(lambda one, more: {**one, **more}, found, others)
 
 
+@dataclass(frozen=True)
+class Fuzzed:
+    """An application, and what it has: requests about that get further than others."""
+
+    client: AppClient
+    known: dict[str, str]
+    """Ids and names by what the description calls them."""
+
+    @property
+    def words(self) -> st.SearchStrategy:
+        return st.sampled_from(sorted(set(self.known.values()))) | WORDS
+
+    @property
+    def description(self) -> dict:
+        return self.client.get("/api/v1/openapi.json").json()
+
+    def example(self, example: dict) -> dict:
+        """Return an example of the description, about what there is."""
+        return {name: self.known.get(name, value) for name, value in example.items()}
+
+
 @st.composite
-def requests_of(draw: st.DrawFn, description: dict) -> dict:
-    """Return a request of one operation."""
+def requests_of(draw: st.DrawFn, fuzzed: Fuzzed, description: dict) -> tuple[str, dict]:
+    """Return a request of one operation, with its name."""
     path = draw(st.sampled_from(sorted(description["paths"])))
     method = draw(st.sampled_from(sorted(description["paths"][path])))
-    operation = description["paths"][path][method]
-    for name in ("id", "name:path", "name"):
-        path = path.replace(f"{{{name}}}", draw(WORDS).replace("?", "").replace("#", ""))
+    operation, name = description["paths"][path][method], f"{method.upper()} {path}"
     query = {
-        one["name"]: draw(values_of(one.get("schema", {}), description))
+        one["name"]: draw(values_of(one.get("schema", {}), fuzzed.words))
         for one in operation.get("parameters", [])
         if one["in"] == "query" and draw(st.integers(0, 4)) == 0
     }
@@ -97,48 +128,122 @@ def requests_of(draw: st.DrawFn, description: dict) -> dict:
     body = b""
     if "application/json" in asked and draw(st.integers(0, 3)):
         headers["Content-Type"] = "application/json"
-        body = json.dumps(
-            draw(values_of(asked["application/json"]["schema"], description))
-        ).encode()
+        own = asked["application/json"]
+        values = draw(values_of(own["schema"], fuzzed.words))
+        if draw(st.booleans()):  # most of it is right
+            some = draw(st.sets(st.sampled_from(sorted(own["schema"]["properties"])), max_size=2))
+            values = fuzzed.example(own["example"]) | {
+                key: draw(values_of(own["schema"]["properties"][key], fuzzed.words)) for key in some
+            }
+        body = json.dumps(values).encode()
     elif asked:
         headers["Content-Type"] = draw(st.sampled_from([*asked, *TYPES]))
         body = draw(st.sampled_from(BODIES) | st.binary(max_size=50))
-    texts = {name: str(value) for name, value in query.items()}
-    return {
+    texts = {key: str(value) for key, value in query.items()}
+    return name, {
         "method": method.upper(),
-        "path": path,
+        "path": draw(addresses_of(fuzzed, path)),
         "params": texts,
         "headers": headers,
         "content": body,
     }
 
 
+@st.composite
+def addresses_of(draw: st.DrawFn, fuzzed: Fuzzed, path: str) -> str:
+    """Return the address of a route about something, mostly about what there is."""
+    kind = path.removeprefix("/api/v1").split("/")[1]
+    for place in re.findall(r"\{[^}]*\}", path):
+        own = fuzzed.known.get(f"{kind} {place}", fuzzed.known.get(kind, "1"))
+        word = own if draw(st.integers(0, 2)) else draw(fuzzed.words)
+        path = path.replace(place, word.replace("?", "").replace("#", ""), 1)
+    return path
+
+
+@st.composite
+def page_requests_of(draw: st.DrawFn, fuzzed: Fuzzed, routes: list) -> tuple[str, dict]:
+    """Return a request as the page makes it, with the name of its route."""
+    route = draw(st.sampled_from(routes))
+    method = draw(st.sampled_from(sorted(route.methods)))
+    fields = st.sampled_from([
+        *("table", "formulas", "level", "pasted", "next", "way", "token", "target", "method", "n"),
+        *("aim", "name", "table_id", "measured", "in_domain", "separator", "decimal", "structures"),
+        *("formula-1", "value-1-0", "given-1-temperature", "with-temperature", "goal-gap", "page"),
+        *("formula", "class", "element", "sort", "order", "domain", "q", "suggest", "adapt", "job"),
+        *("unit", "minutes", "question", "candidates", "expectation", "task", "all"),
+    ])  # fmt: skip
+    values = fuzzed.words | st.sampled_from(["", "0", "-1", "1e999", "nan", "GaN\nXx", "\0", "1,5"])
+    asked = draw(st.dictionaries(fields, values, max_size=4))
+    how: dict = {"params" if method in {"GET", "HEAD"} else "data": asked}
+    if method == "POST" and draw(st.booleans()):
+        name = draw(st.sampled_from(["a.csv", "a.zip", "a.cif", "a.xlsx", "a.csv.gz", "\0", ""]))
+        how["files"] = {"table": (name, draw(st.sampled_from(BODIES)))}
+    headers = {"HX-Request": "true"} if draw(st.booleans()) else {}
+    return f"{method} {route.path}", {
+        "method": method,
+        "path": draw(addresses_of(fuzzed, route.path)),
+        "headers": headers,
+        **how,
+    }
+
+
 @pytest.fixture(scope="module")
-def fuzzed(models, tmp_path_factory):
-    """Yield a client of an application whose jobs never begin."""
+def fuzzed(models, table, tmp_path_factory):
+    """Return an application whose jobs never begin, with a table, a prediction and ended jobs."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(JobRunner, "start", lambda _: None)
+        started: list[JobRunner] = []
+
+        def begin(runner):
+            started.append(runner)
+
+        patch.setattr(JobRunner, "start", begin)
         patch.setattr(JobRunner, "stop", lambda _: None)
-        folder = tmp_path_factory.mktemp("fuzz")
-        with open_client(models, folder, max_jobs=10**6, max_json_mb=0.1) as client:
-            yield client
+        store = tmp_path_factory.mktemp("fuzz")
+        with open_client(models, store, max_jobs=10**6, max_json_mb=0.1) as client:
+            known = {"model": "gaps", "models": "gaps", "row": "1", "table": send(client, table)}
+            known["tables"] = known["table"]
+            job = submit(client, "check", table=known["table"], target="gap")
+            with pytest.MonkeyPatch.context() as here:
+                here.chdir(store / "jobs" / job["id"])
+                work(store / "jobs" / job["id"], store)
+            jobs = started[0]._jobs
+            jobs.settle(jobs.get(job["id"]), read_json(store / "jobs" / job["id"] / OUTCOME))
+            known["jobs"] = job["id"]
+            known["jobs {name}"] = "findings.json"
+            made = client.post("/models/gaps/predictions", data={"formulas": "GaN\nXx"})
+            known["models {id}"] = made.headers["location"].rpartition("/")[2]
+            known |= {"models {kind}": "csv", "models {symbol}": "Ga", "models {row}": "1"}
+            known |= {"static": "page.css", "datasets": "ricci_seebeck", "field": "temperature"}
+            yield Fuzzed(client, known)
 
 
-def check_answer(client: AppClient, asked: dict) -> None:
-    asked = dict(asked)
+def page_routes(routes: list) -> Iterator[APIRoute]:
+    """Yield the routes that are not described: those of the page."""
+    for one in routes:
+        yield from page_routes(getattr(getattr(one, "original_router", None), "routes", []))
+        if isinstance(one, APIRoute) and not one.include_in_schema:
+            yield one
+
+
+def check_answer(client: AppClient, name: str, asked: dict) -> int:
+    """Ask, and return the status of the answer, 0 if it was no request."""
     try:
-        found = client.request(asked.pop("method"), asked.pop("path"), **asked)
+        found = client.request(asked["method"], asked["path"], **{
+            key: value for key, value in asked.items() if key not in {"method", "path"}
+        })  # fmt: skip
     except (httpx.InvalidURL, UnicodeEncodeError):
-        return  # not a request
+        return 0
     assert found.status_code < 500, (asked, found.text)
-    if found.status_code >= 400:
+    if found.status_code >= 400 and asked["path"].startswith("/api/"):
         assert found.headers["content-type"] == "application/problem+json", (asked, found.text)
         problem = found.json()
         assert (problem["status"], bool(problem["detail"])) == (found.status_code, True)
+    return found.status_code
 
 
-def fuzz(client: AppClient, examples: int) -> None:
-    description = client.get("/api/v1/openapi.json").json()
+def fuzz(client: AppClient, requests: st.SearchStrategy, examples: int) -> Counter[tuple[str, int]]:
+    """Make requests; return how often each route gave each status."""
+    counted: Counter[tuple[str, int]] = Counter()
 
     @settings(
         max_examples=examples,
@@ -148,25 +253,43 @@ def fuzz(client: AppClient, examples: int) -> None:
         phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
     )
-    @given(requests_of(description))
+    @given(requests)
     def never_fails(asked):
-        check_answer(client, asked)
+        counted[asked[0], check_answer(client, *asked)] += 1
 
     never_fails()
+    return counted
+
+
+def fuzz_both(fuzzed: Fuzzed, examples: int) -> Counter[tuple[str, int]]:
+    described = requests_of(fuzzed, fuzzed.description)
+    routes = sorted(page_routes(fuzzed.client.app.routes), key=lambda one: one.path)
+    counted = fuzz(fuzzed.client, described, examples // 2)
+    return counted + fuzz(fuzzed.client, page_requests_of(fuzzed, routes), examples // 2)
 
 
 def test_some_hundred_requests(fuzzed):
-    fuzz(fuzzed, 300)
+    fuzz_both(fuzzed, 200)
 
 
 @pytest.mark.long
-@pytest.mark.timeout(3600)
+@pytest.mark.timeout(7200)
 def test_ten_thousand_requests(fuzzed):
-    fuzz(fuzzed, 10_000)
+    counted = fuzz_both(fuzzed, LONG)
+    routes = sorted({name for name, _ in counted})
+    for name in routes:  # pytest -s
+        each = {status: n for (one, status), n in sorted(counted.items()) if one == name}
+        print(f"{name}: {sum(each.values())} {each}")  # noqa: T201
+    assert sum(counted.values()) >= 0.99 * LONG
+    paths = fuzzed.description["paths"]
+    described = {f"{method.upper()} {path}" for path in paths for method in paths[path]}
+    assert described <= set(routes)
+    # what is mostly right gets through: the jobs of all kinds were taken
+    assert all(counted[f"POST /api/v1/jobs/{kind}", 202] for kind in KINDS)
 
 
 def test_the_description_names_every_operation_and_its_examples(fuzzed):
-    paths = fuzzed.get("/api/v1/openapi.json").json()["paths"]
+    paths = fuzzed.description["paths"]
     assert {"/healthz", "/api/v1/models/{name}/predict", "/api/v1/jobs/train"} <= set(paths)
     for path, operations in paths.items():
         for method, operation in operations.items():

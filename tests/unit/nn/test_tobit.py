@@ -72,11 +72,11 @@ def test_wrong_shapes_are_an_error():
 def line():
     """Rows of a line, of which 30 % are below a limit, and the most likely line."""
     rng = np.random.default_rng(0)
-    x = rng.uniform(-1, 1, 200)
-    y = 1.0 + 2.0 * x + 0.5 * rng.normal(size=200)
+    x = rng.uniform(-1, 1, 60)
+    y = 1.0 + 2.0 * x + 0.5 * rng.normal(size=60)
     limit = np.quantile(y, 0.3)
     seen = np.maximum(y, limit)
-    known = np.column_stack([np.where(y < limit, -INF, seen), seen, np.full(200, 0.5)])
+    known = np.column_stack([np.where(y < limit, -INF, seen), seen, np.full(60, 0.5)])
     features = torch.tensor(x)[:, None]
     rows = Rows(features, torch.tensor(seen), bounds=torch.tensor(known))
     return rows, tobit.fit_line(x, *known.T)

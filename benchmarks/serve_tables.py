@@ -3,9 +3,9 @@
     python benchmarks/serve_tables.py [--clients 50] [--rows 10000] [--own-rows 500000]
 
 Each client sends a CSV of its own and writes the answer to a file. Printed are the rows per second
-of all together, those of `xtalshift predict` (its job, in one process, on a table that is as long as
-all of them unless said otherwise), and the peak memory of the server. The load of the machine
-stands beside.
+of all together, those of `xtalshift predict` (its job, in one process; its table is as long as all
+of them unless said otherwise), and the peak memory of the server. The load of the machine stands
+beside.
 """
 
 from __future__ import annotations

@@ -154,11 +154,12 @@ def requests_of(draw: st.DrawFn, fuzzed: Fuzzed, description: dict) -> tuple[str
 def addresses_of(draw: st.DrawFn, fuzzed: Fuzzed, method: str, path: str) -> str:
     """Return the address of a route about something, mostly about what there is."""
     kind = path.removeprefix("/api/v1").split("/")[1]
+    words = fuzzed.words
     if method == "DELETE" or path.endswith("/delete"):
-        kind = f"old {kind}"  # what others ask for stays
+        kind, words = f"old {kind}", WORDS  # what others ask for stays
     for place in re.findall(r"\{[^}]*\}", path):
         own = fuzzed.known.get(f"{kind} {place}", fuzzed.known.get(kind, "1"))
-        word = own if draw(st.integers(0, 2)) else draw(fuzzed.words)
+        word = own if draw(st.integers(0, 2)) else draw(words)
         path = path.replace(place, word.replace("?", "").replace("#", ""), 1)
     return path
 

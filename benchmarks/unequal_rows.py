@@ -14,6 +14,8 @@ error against the values as they are.
 ``python benchmarks/unequal_rows.py TABLE TARGET METHODS [SEEDS]``: each seed holds out a fifth of
 the materials; the 30 % lowest training values are written as below their limit. The scale is
 logarithmic; errors are of all held-out values, and of those below the limit.
+
+Settings such as ``lightgbm.n_estimators=200`` may stand at the end.
 """
 
 from __future__ import annotations
@@ -21,12 +23,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xtalshift.data import Dataset, clean_table, read_table
-from xtalshift.methods import METHODS
+from xtalshift.methods import METHODS, MethodSettings
 from xtalshift.model import fit
 from xtalshift.uncertainty.settings import IntervalConfig
 
@@ -36,7 +39,11 @@ Case = tuple[str, Dataset, Dataset, Values, Values]
 
 
 def main(
-    cases: list[tuple[int, Case]], methods: str, transform: str, features: str | None = None
+    cases: list[tuple[int, Case]],
+    methods: str,
+    transform: str,
+    features: str | None = None,
+    settings: MethodSettings | None = None,
 ) -> None:
     """Print one line per method and way of treating the rows, with the error of each seed."""
     for method in methods.split(","):
@@ -46,7 +53,8 @@ def main(
                 continue
             model = fit(
                 train, method, features=features, seed=seed,
-                transform=transform, intervals=IntervalConfig(method="auto"), domain=False,
+                transform=transform, settings=settings,
+                intervals=IntervalConfig(method="auto"), domain=False,
             )  # fmt: skip
             told = model.predict(test.materials)
             errors, low = np.abs(told.prediction - y), y < np.quantile(y, 0.3)
@@ -115,19 +123,26 @@ def _bounded(train: Dataset) -> Iterator[tuple[str, Dataset]]:
 
 
 if __name__ == "__main__":
-    table, *rest = sys.argv[1:]
+    table, *rest = [one for one in sys.argv[1:] if "=" not in one]
+    given: dict[str, dict[str, Any]] = {}
+    for one in sys.argv[1:]:
+        if "=" in one:
+            name, _, value = one.partition("=")
+            group, _, setting = name.partition(".")
+            given.setdefault(group, {})[setting] = float(value) if "." in value else int(value)
+    settings = MethodSettings.from_dict({"device": "cpu", "threads": 1, **given})
     if table == "simulated":
         methods, seeds = rest[0], int(rest[1]) if rest[1:] else 5
         cases = [(seed, case) for seed in range(seeds) for case in _simulated(seed)]
-        main(cases, methods, "none", "fractions")
+        main(cases, methods, "none", "fractions", settings)
     elif table == "noisy":
         table, target, methods = rest[:3]
         seeds = int(rest[3]) if rest[3:] else 3
         data = clean_table(read_table(table, target=target))
         cases = [(seed, case) for seed in range(seeds) for case in _noisy(data, seed)]
-        main(cases, methods, "none")
+        main(cases, methods, "none", settings=settings)
     else:
         target, methods, seeds = rest[0], rest[1], int(rest[2]) if rest[2:] else 3
         data = clean_table(read_table(table, target=target))
         cases = [(seed, case) for seed in range(seeds) for case in _held_out(data, seed)]
-        main(cases, methods, "log")
+        main(cases, methods, "log", settings=settings)

@@ -61,7 +61,7 @@ def photograph(page: Page, name: str, height: int = 0, *, dark: bool = False) ->
     whole = Image.open(io.BytesIO(page.screenshot(full_page=True))).convert("RGB")
     shown = whole.crop((0, 0, whole.width, height)) if 0 < height < whole.height else whole
     path = PLACE / f"{name}.png"
-    shown.quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
+    shown.quantize(128, dither=Image.Dither.NONE).save(path, optimize=True)
     size = path.stat().st_size
     print(f"{path.name}: {shown.width} x {shown.height}, {size / 1000:.0f} kB")
     assert size < MOST_BYTES, path
@@ -79,7 +79,7 @@ def walk(browser: Browser, url: str, table: Path) -> None:
     page.get_by_role("link", name="Choose what to learn").click()
     page.get_by_text(METHOD, exact=True).click()
     page.get_by_label("Name of the model").fill(NAME)
-    photograph(page, "choose")
+    photograph(page, "choose", 1500)
     page.get_by_role("button", name="Measure the errors").click()
     page.locator(".task").first.wait_for()
     photograph(page, "watch")
@@ -120,7 +120,7 @@ def measure(page: Page) -> None:
         value = values[row.locator(f"[name=formula-{number}]").input_value()]
         row.locator(f"#value-{number}-0").fill(f"{value:.1f}")
     page.get_by_role("button", name="to these values").click()
-    page.wait_for_selector("[data-drawn]")
+    page.locator(".errors").wait_for()
     photograph(page, "next")
 
 

@@ -3,8 +3,8 @@
 Their pages are plain Markdown that shows what was printed, for readers elsewhere; a test compares
 it with what is printed. Here each block of Python becomes a cell, whose output takes the place of
 the shown one, and each block of commands is followed by what it prints, folded. jupyter-cache runs
-a page again only if its blocks or the package have changed. Without the tables that
-``XTALSHIFT_DATA`` names, or with ``XTALSHIFT_DOCS_EXECUTE=no``, the pages stay as they are.
+a page again only if its blocks or the package have changed. Pages that need the tables that
+``XTALSHIFT_DATA`` names stay as they are without it, and all with ``XTALSHIFT_DOCS_EXECUTE=no``.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from sphinx.environment import BuildEnvironment
 import xtalshift
 
 _FOLDER = "tutorials/"
+_TABLES = "XTALSHIFT_DATA"
 _BLOCK = re.compile(
     r"^```(?P<kind>python|console)\n(?P<code>.*?)^```\n(?P<shown>\n```text\n.*?^```\n)?",
     re.MULTILINE | re.DOTALL,
@@ -80,7 +81,7 @@ def hash_package() -> str:
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Convert the pages when they are read, if they can be run."""
-    runs = "XTALSHIFT_DATA" in os.environ and os.environ.get("XTALSHIFT_DOCS_EXECUTE") != "no"
+    runs = os.environ.get("XTALSHIFT_DOCS_EXECUTE") != "no"
     digest = hash_package() if runs else ""
 
     def outdated(_: Sphinx, env: BuildEnvironment, *_names: set[str]) -> list[str]:
@@ -90,7 +91,9 @@ def setup(app: Sphinx) -> dict[str, Any]:
         return [name for name in env.found_docs if name.startswith(_FOLDER)]
 
     def convert(_: Sphinx, name: str, source: list[str]) -> None:
-        if runs and name.startswith(_FOLDER) and "```console" in source[0]:
+        page = source[0]
+        has_tables = _TABLES in os.environ or _TABLES not in page
+        if runs and has_tables and name.startswith(_FOLDER) and "```console" in page:
             source[0] = make_notebook(source[0], digest)
 
     app.connect("env-get-outdated", outdated)

@@ -64,11 +64,13 @@ def test_trainings_have_them_in_the_loss_of_methods_that_can(xtalshift, limited,
     table = ("train", limited, "--target", "gap", "--bounds", "tobit")
     done = xtalshift(*table, "-o", tmp_path / "m")
     assert done.code == 1
-    assert "auto has no loss for bounds (--bounds tobit); choose one of lightgbm, " in done.err
+    assert "auto has no loss for bounds (--bounds tobit); choose one of lightgbm, erm, " in done.err
+    assert "(in benchmarks also cal-uncertainty, " in done.err
     assert "--bounds use, which works with all methods" in done.err
     done = xtalshift(*table, "--method", "lightgbm", "-o", tmp_path / "m", "--threads", "1")
     assert done.code == 0, done.err
     assert "20 bounds of targets in the loss; values lie " in done.err
+    assert "(20 rows). The loss takes them; errors and intervals leave such rows out" in done.err
     told = xtalshift("predict", tmp_path / "m", "GaN")
     assert told.code == 0, told.err
 

@@ -85,6 +85,27 @@ def test_without_a_target_the_candidates_are_named(xtalshift, table, tmp_path):
     fails(outcome, "gap", "temperature")
 
 
+@pytest.mark.parametrize(
+    "command", ["run", "train", "adapt", "calibrate", "split", "check", "audit"]
+)
+def test_a_wrong_column_is_told_before_an_output_that_is_there(xtalshift, table, tmp_path, command):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "notes.txt").write_text("mine")
+    args = {
+        "run": (table, "--out", out),
+        "train": (table, "-o", out),
+        "adapt": (tmp_path, table, "-o", out),
+        "calibrate": (tmp_path, table, "-o", out),
+        "split": (table, "--scheme", "random", "-o", out),
+        "check": (table, "--fix", out),
+        "audit": (table, tmp_path / "split.parquet", "--out", out),
+    }[command]
+    fails(
+        xtalshift(command, *args, "--target", "gpa"), "no target column 'gpa' (did you mean 'gap'"
+    )
+
+
 def test_files_that_cannot_be_used(run, tmp_path):
     fails(run(dataset=tmp_path / "no.csv"), "no.csv", "neither a file nor a data set")
     fails(run(dataset="ricci_seebek"), "did you mean 'ricci_seebeck'")

@@ -177,6 +177,8 @@ def test_a_prediction_is_explained(page, tmp_path):
     page.get_by_label("Formula").fill("Xx")
     page.get_by_role("button", name="Explain").press("Enter")
     page.get_by_text("unknown element").first.wait_for()
+    assert page.get_by_label("Formula").input_value() == "Xx"  # the form is still there
+    look_at(page, tmp_path / "wrong formula")
 
 
 def test_all_screens_work_without_scripts(browser, server, table):

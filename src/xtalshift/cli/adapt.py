@@ -84,9 +84,12 @@ def adapt_command(
     """
     from xtalshift.data.readers import check_source
     from xtalshift.data.settings import DataConfig
+    from xtalshift.data.several import check_columns
 
     config = _settings(method, assign or [])
     check_source(labelled)  # before PyTorch is imported, which takes seconds
+    rows = DataConfig.from_dict({"dataset": labelled, **labels})
+    check_columns(rows, out)
     check_output(out, model, labelled, source, replaces_model=True)
     from xtalshift.jobs.adapt import source_like
     from xtalshift.model import load_model
@@ -95,7 +98,6 @@ def adapt_command(
 
     several = holds_several(model)
     (check_models_folder if several else check_model_folder)(out, overwrite=overwrite)
-    rows = DataConfig.from_dict({"dataset": labelled, **labels})
     how: dict[str, Any] = {
         "calibration_folds": calibration_folds,
         "seed": seed or 0,

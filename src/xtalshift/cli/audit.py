@@ -58,6 +58,7 @@ def audit_command(
     """
     from xtalshift.cli.audit_table import print_audit
     from xtalshift.data.settings import DataConfig
+    from xtalshift.data.several import check_columns
     from xtalshift.jobs.audit import audit_file
     from xtalshift.report.audit.audit_page import AUDIT_FILES, write_audit
     from xtalshift.splits.audit.findings import AuditSettings
@@ -79,11 +80,13 @@ def audit_command(
         "features": features,
         **reading,
     }
+    given = DataConfig.from_dict({name: value for name, value in data.items() if value is not None})
     if out is not None:
+        check_columns(given, out)
         check_output(out, source, split)
         refuse_existing(out, AUDIT_FILES, "an audit", overwrite=overwrite)
     audits = audit_file(
-        DataConfig.from_dict({name: value for name, value in data.items() if value is not None}),
+        given,
         split,
         settings,
         scheme=scheme,

@@ -43,15 +43,17 @@ def calibrate_command(
     """
     from xtalshift.data.readers import check_source
     from xtalshift.data.settings import DataConfig
+    from xtalshift.data.several import check_columns
 
     check_source(labelled)  # before PyTorch is imported, which takes seconds
+    rows = DataConfig.from_dict({"dataset": labelled, **labels})
+    check_columns(rows, out)
     check_output(out, model, labelled, replaces_model=True)
     from xtalshift.jobs.adapt import calibrate
     from xtalshift.model import load_model, save_model
     from xtalshift.model.persist import check_model_folder
     from xtalshift.model.several_folder import holds_several
 
-    rows = DataConfig.from_dict({"dataset": labelled, **labels})
     if holds_several(model):
         _calibrate_several(model, rows, out, device, threads, overwrite=overwrite)
         return

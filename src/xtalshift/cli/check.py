@@ -46,13 +46,9 @@ def check_command(
     header), and what to do.
     """
     from xtalshift.data.settings import DataConfig
-    from xtalshift.data.several import read_settings, settings_of_targets
+    from xtalshift.data.several import check_columns, read_settings, settings_of_targets
     from xtalshift.jobs.check import check_table, fix_table
 
-    if fix is not None:
-        check_output(fix, source)
-        check_writable(fix)
-        refuse_loss(fix, ("changed", "problem"), overwrite=overwrite)
     data = {
         "dataset": source,
         "target": target,
@@ -65,6 +61,11 @@ def check_command(
         **reading,
     }
     given = DataConfig.from_dict({name: value for name, value in data.items() if value is not None})
+    if fix is not None:
+        check_columns(given, fix)
+        check_output(fix, source)
+        check_writable(fix)
+        refuse_loss(fix, ("changed", "problem"), overwrite=overwrite)
     targets = settings_of_targets(given)
     if len(targets) > 1 and (fix is not None or strict):
         raise UsageError("--fix and --strict are for one target; name it alone (--target)")

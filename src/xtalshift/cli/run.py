@@ -193,11 +193,12 @@ def run_command(
         },
     )
     from xtalshift.data.readers import check_source
-    from xtalshift.data.several import settings_of_targets
+    from xtalshift.data.several import check_columns, settings_of_targets
     from xtalshift.parallel import make_executor
 
     folder = out or Path("runs") / Path(settings.data.dataset).name.split(".")[0]
     check_source(settings.data.dataset)  # before PyTorch is imported, which takes seconds
+    check_columns(settings.data, folder)
     check_output(
         folder, settings.data.dataset, config, settings.split.relation_file, settings.candidates
     )

@@ -102,6 +102,7 @@ def split_command(
     """
     del schemes
     from xtalshift.data.readers import read_configured
+    from xtalshift.data.several import check_columns
     from xtalshift.jobs.split import iter_parts, settle_split
     from xtalshift.splits import SPLITTERS
     from xtalshift.splits.fold_files import METADATA_KEY
@@ -129,6 +130,7 @@ def split_command(
         },
     )
     spec = settle_split(spec)
+    check_columns(spec.data, out)
     check_output(out, source, config)
     refuse_loss(out, ("fold", "part"), ("prediction",), overwrite=overwrite)
     kinds = [SPLITTERS[name] for name in (spec.scheme, spec.inner) if name]

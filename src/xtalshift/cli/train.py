@@ -167,9 +167,10 @@ def train_command(
         },
     )
     from xtalshift.data.readers import check_source
-    from xtalshift.data.several import settings_of_targets
+    from xtalshift.data.several import check_columns, settings_of_targets
 
     check_source(source)  # before PyTorch is imported, which takes seconds
+    check_columns(settings.data, out)
     check_output(out, source, split, config, replaces_model=True)
     from xtalshift.jobs.train import TrainedClasses, method_to_save, train
     from xtalshift.model.persist import check_model_folder, save_model

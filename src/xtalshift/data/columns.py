@@ -24,6 +24,8 @@ from xtalshift.data.settings import BY_DEFAULT, SEPARATORS, ReadingOptions
 from xtalshift.data.units import name_with_unit
 from xtalshift.errors import DataError
 
+_MOST_LISTED = 12
+"""Columns of numbers that a line lists."""
 _ROW_NUMBERS = ("index", "unnamed: 0")
 _OPTIONS = frozenset(ReadingOptions.model_fields)
 _TARGET_NAMES = ("target", "y")
@@ -266,7 +268,9 @@ def _describe_target(
         named = name_with_unit(target, unit or "unit not given")
         return f"column {target!r}{named.removeprefix(target)}"
     candidates = [name for name in numeric_columns(frame) if name not in others]
-    return f"none named; columns of numbers: {list_names(candidates)}"
+    more = len(candidates) - _MOST_LISTED
+    listed = list_names(candidates[:_MOST_LISTED]) + (f" and {more:,} more" if more > 0 else "")
+    return f"none named; columns of numbers: {listed}"
 
 
 def _settled(raw: RawTable, given: ReadingOptions, formulas: FormulaColumns) -> dict[str, str]:

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from xtalshift.config import split_names
 from xtalshift.data.dataset import Dataset
-from xtalshift.data.files import list_names
+from xtalshift.data.files import list_names, naming_table, no_column
+from xtalshift.data.formula_texts import find_formulas
 from xtalshift.data.frames import read_raw
 from xtalshift.data.readers import REPLICATES, read_configured, table_of
 from xtalshift.data.settings import DataConfig, ReadingOptions
@@ -93,6 +94,24 @@ def _names(data: DataConfig) -> list[str]:
     return split_names(data.target) if {",", '"'} & set(data.target) else [data.target]
 
 
+def check_columns(data: DataConfig, out: Path) -> None:
+    """Raise `DataError` if a file lacks a column that settings name, and something is at `out`.
+
+    What is there may be refused next; to hear of it first would be to mend it for nothing.
+    """
+    path = Path(data.dataset)
+    if not (out.exists() and path.is_file()):
+        return
+    names = list(open_source(path, data).layout.columns)
+    with naming_table(path):
+        find_formulas(names, data)
+        if data.id_col is not None and data.id_col not in names:
+            raise DataError(no_column("id column", data.id_col, names))
+        for target in _names(data):
+            if target not in names:
+                raise DataError(no_column("target column", target, names))
+
+
 def split_units(text: str, names: Sequence[str]) -> dict[str, str]:
     """Return the unit of each target that `text` gives one.
 
@@ -115,8 +134,8 @@ def split_units(text: str, names: Sequence[str]) -> dict[str, str]:
         return {name: unit for name, _, unit in pairs}
     if len(given) != len(names):
         raise UsageError(
-            f"--unit {text}: {len(given)} units for {len(names)} targets; give one for each, in "
-            f"their order, or name them: --unit {names[0]}={given[0]}"
+            f"--unit {text}: {plural(len(given), 'unit')} for {plural(len(names), 'target')}; give "
+            f"one for each, in their order, or name them: --unit {names[0]}={given[0]}"
         )
     return dict(zip(names, given, strict=True))
 

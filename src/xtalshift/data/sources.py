@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from xtalshift.data.dialect import HEAD_BYTES, Dialect, find_encoding, settle_dialect
 from xtalshift.data.files import file_kind, naming_file, refuse_repeats
 from xtalshift.data.json_rows import read_line, read_rows
+from xtalshift.data.mistaken_types import refuse_mistaken
 from xtalshift.data.records import TextRows, cut, parse_rows
 from xtalshift.data.settings import BY_DEFAULT, ReadingOptions
 from xtalshift.errors import DataError
@@ -162,13 +163,14 @@ def open_source(path: Path, options: ReadingOptions = BY_DEFAULT) -> Source:
     Raises
     ------
     DataError
-        If the file is missing, a folder, empty, binary, or of an unknown type, or is not a table;
-        the message names the file.
+        If the file is missing, a folder, empty, binary, of an unknown type or of another one than
+        its name says, or is not a table; the message names the file.
     """
     kind = file_kind(path)
     if kind == "structures":
         return StructureSource(path)
     with naming_file(path):
+        refuse_mistaken(path, kind)
         if kind == "parquet":
             return ParquetSource(path)
         return TextSource(path, kind, options)

@@ -100,7 +100,8 @@ def bounds_findings(data: Dataset, usable: IntArray) -> tuple[Finding, ...]:
         for row in rows[:MAX_EXAMPLES].tolist()
     )
     kind = f"{data.target_name or 'target'}: only bounds are known, and used"
-    remedy = "Methods expect the values between them; errors and intervals leave such rows out"
+    how = "The loss takes them" if data.bounds_in_loss else "Methods expect the values between them"
+    remedy = f"{how}; errors and intervals leave such rows out"
     return (Finding(kind, len(rows), tuple(examples), remedy),)
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         QuantileLightGBMRegressor as QuantileLightGBMRegressor,
     )
     from xtalshift.estimators.baselines import RidgeRegressor as RidgeRegressor
+    from xtalshift.estimators.bounds import TargetBounds as TargetBounds
     from xtalshift.estimators.cal import CALRegressor as CALRegressor
     from xtalshift.estimators.class_predictors import ClassPredictor as ClassPredictor
     from xtalshift.estimators.classical import ForestRegressor as ForestRegressor
@@ -101,13 +102,16 @@ HOMES = {
 }
 """Module of each class, so that trees and linear models do not load PyTorch."""
 
-__all__ = ["PREDICTORS", "ClassPredictor", "Classifier", "Predictor", "Regressor", *HOMES]  # noqa: PLE0604 - the keys are strings
+_OTHERS = {
+    "ClassPredictor": "xtalshift.estimators.class_predictors",
+    "Classifier": "xtalshift.estimators.base",
+    "PREDICTORS": "xtalshift.estimators.predictors",
+    "Predictor": "xtalshift.estimators.predictors",
+    "Regressor": "xtalshift.estimators.base",
+    "TargetBounds": "xtalshift.estimators.bounds",
+}
+
+__all__ = [*_OTHERS, *HOMES]  # noqa: PLE0604 - the keys are strings
 
 
-__getattr__ = lazy_names(
-    __name__,
-    HOMES
-    | dict.fromkeys(("Classifier", "Regressor"), "xtalshift.estimators.base")
-    | {"ClassPredictor": "xtalshift.estimators.class_predictors"}
-    | dict.fromkeys(("PREDICTORS", "Predictor"), "xtalshift.estimators.predictors"),
-)
+__getattr__ = lazy_names(__name__, HOMES | _OTHERS)

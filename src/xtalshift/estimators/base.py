@@ -213,8 +213,8 @@ class Learner(BaseEstimator, Learned):
         ValueError
             If shapes do not fit, a target is not finite, classes are too few or unknown, one of
             `X_val` and `y_val` is missing,
-            `val_weight` is given without them or `target_weight` without `y_target`, or an argument
-            is not used by this regressor.
+            `val_weight` or `val_bounds` is given without them or `target_weight` without
+            `y_target`, or an argument is not used by this regressor.
         """
         self._refuse_unused(
             X_target=X_target,
@@ -225,8 +225,7 @@ class Learner(BaseEstimator, Learned):
             fresh=fresh,
             bounds=bounds,
         )
-        if (bounds is None) != (val_bounds is None) and X_val is not None:
-            raise ValueError("give both bounds and val_bounds, or neither")
+        _check_bounds(bounds, val_bounds, held_out=X_val is not None)
         if X_target is None and y_target is not None:
             raise ValueError("y_target needs X_target")
         if y_target is None and target_weight is not None:
@@ -620,6 +619,16 @@ def fit_clone(
         checkpoint=data.checkpoint,
         **labels,
     )
+
+
+def _check_bounds(
+    bounds: TargetBounds | None, val_bounds: TargetBounds | None, *, held_out: bool
+) -> None:
+    """Raise `ValueError` unless validation rows that are given have bounds if the others have."""
+    if val_bounds is not None and not held_out:
+        raise ValueError("val_bounds needs X_val and y_val")
+    if (bounds is None) != (val_bounds is None) and held_out:
+        raise ValueError("give both bounds and val_bounds, or neither")
 
 
 def _check_weights(weights: ArrayLike, X: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -85,7 +85,8 @@ class Member:
     without: frozenset[str] = frozenset()
     """Blocks of features that it does not use; it is left out if there are no others."""
     needs: frozenset[str] = frozenset()
-    """Blocks of features without which it is left out: it would be the same as another member."""
+    """Blocks of features without which it is left out: it would be the same as another member, or
+    of no use."""
 
     def effort(self, n: int) -> float:
         """Return the rough seconds of a fit to n rows."""

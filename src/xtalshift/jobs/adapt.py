@@ -28,6 +28,7 @@ from xtalshift.model.inputs import read_inputs
 from xtalshift.model.label_judges import CrossFit, known_labels
 from xtalshift.model.network_adaptation import require_network
 from xtalshift.progress import NO_PROGRESS, Progress
+from xtalshift.words import plural
 
 M = TypeVar("M", bound=FittedModel | FittedClassifier)
 
@@ -101,8 +102,8 @@ def adapt(
         labels = _labels(model, target, progress)
         if len(labels) < MIN_LABELS:
             raise DataError(
-                f"{target.dataset} has {len(labels)} usable labels; at least {MIN_LABELS} are "
-                "needed"
+                f"{target.dataset} has {plural(len(labels), 'usable label')}; at least "
+                f"{MIN_LABELS} are needed"
             )
     replay = None
     if source is not None:

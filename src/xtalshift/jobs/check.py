@@ -102,7 +102,7 @@ def check_table(data: DataConfig, progress: Progress = NO_PROGRESS) -> Checked:
     ]
     numbers += _target_remarks(table, raw)
     if data.bounds != "drop":
-        table = use_bounds(table)
+        table = replace(use_bounds(table), bounds_in_loss=data.bounds == "tobit")
     inspection = inspect_table(table, data.feature_cols)
     if data.bounds != "drop":
         told = bounds_findings(table, inspection.good)

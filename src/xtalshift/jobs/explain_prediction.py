@@ -92,5 +92,8 @@ def reader(predictor: AnyPredictor) -> TablePredictor:
 def _refuse_bad(found: Sequence[Explanation], *, strict: bool) -> None:
     bad = [one for one in found if one.reason]
     if bad and (strict or len(bad) == len(found)):
-        first = f"{bad[0].formula}: {bad[0].reason}"
-        raise FormulaError(first if strict else f"no formula could be explained; {first}")
+        first = bad[0]
+        named = first.formula in first.reason
+        text = first.reason if named else f"{first.formula}: {first.reason}"
+        alone = strict or len(found) == 1
+        raise FormulaError(text if alone else f"no formula could be explained; {text}")

@@ -164,7 +164,7 @@ def _read_task(source: TableSource, gone: set[str], progress: Progress) -> _Task
     kept = np.array([formula not in gone for formula in data.groups], dtype=bool)
     if kept.sum() < MIN_MATERIALS:
         raise DataError(
-            f"{source.dataset} has {kept.sum()} materials"
+            f"{source.dataset} has {plural(int(kept.sum()), 'material')}"
             + (" that are not left out" if gone else "")
             + f"; at least {MIN_MATERIALS} are needed: do not pretrain on this table"
         )

@@ -26,7 +26,7 @@ class PreviewColumn:
 
     name: str
     role: str
-    """``formula``, ``target``, ``id``, or nothing."""
+    """``formula``, ``structure``, ``target``, ``id``, or nothing."""
     numbers: bool
     """Whether all its cells are numbers or blank, in the rows that were read."""
 
@@ -37,7 +37,7 @@ class Preview:
 
     columns: tuple[PreviewColumn, ...]
     rows: tuple[tuple[str, ...], ...]
-    """Cells as they are written, of at most `SHOWN` rows."""
+    """Cells as they are written, of structure files formulas; of at most `SHOWN` rows."""
     whole: bool
     """Whether these are all rows."""
     layout: str
@@ -112,8 +112,11 @@ def _read(
     table = table_of(raw, data, need_target=False)
     reading = table.reading
     assert reading is not None
-    formulas = set(find_formulas(raw.frame.columns, data).names)
-    roles = dict.fromkeys(formulas, "formula")
+    formulas = find_formulas(raw.frame.columns, data)
+    roles = dict.fromkeys(formulas.names, "structure" if formulas.structures else "formula")
+    if raw.layout is not None and raw.layout.kind == "structures":  # none can read their text
+        shown = zip(told["rows"], table.materials.formulas.tolist(), strict=False)
+        told = {**told, "rows": tuple((row[0], formula) for row, formula in shown)}
     if reading.ids in names:
         roles.setdefault(reading.ids, "id")
     if table.target_name:

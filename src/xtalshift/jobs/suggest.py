@@ -112,8 +112,8 @@ def suggest(
     outside = int(np.sum(~chosen["in_domain"].to_numpy(dtype=bool)))
     if outside and predictor.model.domain is not None:
         progress.say(
-            f"{outside:,} of {len(chosen):,} are outside the domain of the model (in_domain), "
-            "where its intervals need not hold"
+            f"{outside:,} of {len(chosen):,} {'is' if outside == 1 else 'are'} outside the domain "
+            "of the model (in_domain), where its intervals need not hold"
             + ("; --in-domain leaves them out" if outside < len(chosen) else "")
         )
     fitted = predictor.model

@@ -26,6 +26,7 @@ from xtalshift.model.inputs import Inputs, read_fidelities, read_inputs, settle_
 from xtalshift.parallel import count_cores, limited_threads
 from xtalshift.progress import NO_PROGRESS, Progress
 from xtalshift.splits.fold_files import read_folds
+from xtalshift.words import plural
 
 MIN_ROWS = 10
 
@@ -236,7 +237,8 @@ def train_inputs(
 def check_rows(number: int, of: str = "") -> None:
     """Raise `SplitError` if a table has too few usable rows for training."""
     if number < MIN_ROWS:
-        raise SplitError(f"{number} usable rows{of}; at least {MIN_ROWS} are needed for training")
+        rows = plural(number, "usable row")
+        raise SplitError(f"{rows}{of}; at least {MIN_ROWS} are needed for training")
 
 
 def judged(model: FittedModel, inputs: Inputs, rows: FitRows) -> Trained:

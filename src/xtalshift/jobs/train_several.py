@@ -79,6 +79,7 @@ def train_several(
         return _train_jointly(config, method, inputs, settled, minutes, progress, checkpoint)
     settled = settings_of_kinds(settled, {name: own.data for name, own in inputs.items()})
     for name, own in inputs.items():
+        check_rows(len(own.data), f" of target {name!r}")
         if own.data.classes is not None:  # refused before any fit, if it is not for classes
             _check_method(name, method, config)
     parts: dict[str, Trained | TrainedClasses] = {}

@@ -153,10 +153,13 @@ def refuse_tobit(method: str | Estimator) -> None:
     else:
         able, name = "bounds" in getattr(method, "uses", ()), type(method).__name__
     if not able:
-        named = ", ".join(name for name in METHODS if METHODS[name].bounds)
+        can = [name for name in METHODS if METHODS[name].bounds]
+        saved, others = (
+            ", ".join(name for name in can if METHODS[name].saved is kind) for kind in (True, False)
+        )
         raise ConfigError(
-            f"{name} has no loss for bounds (--bounds tobit); choose one of {named}, or --bounds "
-            "use, which works with all methods"
+            f"{name} has no loss for bounds (--bounds tobit); choose one of {saved} (in benchmarks "
+            f"also {others}), or --bounds use, which works with all methods"
         )
 
 

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 SCALES: tuple[ScaleName, ...] = ("none", "asinh")
 KERNEL_ROWS = 3000
 """Most rows of a kernel method in a stack: time grows with the third power."""
+CRYSTAL_ROWS = 10_000
+"""Most rows of the support vector machine that crystal structures get besides. It takes as long as
+boosted trees; from compositions more rows than `KERNEL_ROWS` gave it no weight."""
 FOREST_ROWS = 10_000
 """Most rows of extremely randomised trees in a stack, which keep every row in a leaf."""
 MANY_ROWS = 10_000
@@ -45,6 +48,7 @@ SECONDS = {
     "ridge": 0.02,
     "lightgbm-squared": 0.4,
     "svr": 0.8,
+    "svr on more rows": 2.7,
     "lightgbm": 1.5,
     "extra-trees": 1.7,
     "kernel-ridge": 2.2,
@@ -146,6 +150,18 @@ def _auto(settings: MethodSettings, seed: int | None) -> Regressor:
         )
         for which, names in blocks.items()
         for name in names
+        for scale in SCALES
+    ]
+    members += [
+        Member(
+            f"svr on more rows{'' if scale == 'none' else f'@{scale}'}",
+            estimators.SVRegressor(gammas=(0.3, 1.0), max_rows=CRYSTAL_ROWS, clip=clip),
+            scale,
+            min_rows=KERNEL_ROWS + 1,
+            max_rows=2 * CRYSTAL_ROWS,
+            seconds=SECONDS["svr on more rows"],
+            needs=frozenset({"structure"}),
+        )
         for scale in SCALES
     ]
     network = {**settings.erm_arguments(None), "weights": "last"}

@@ -145,6 +145,29 @@ def settle_targets(
     return Settled(found)
 
 
+def warn_of_negative_bounds(data: Dataset, rows: Rows) -> str:
+    """Return a note if values below 0 are expected under limits, and no known value is.
+
+    Parameters
+    ----------
+    data : Dataset
+        n clean rows, with expected values in the place of bounds.
+    rows : ndarray of int64
+        Those that were learned from.
+    """
+    bounded, y = data.bounded[rows], data.y[rows]
+    if not bounded.any() or bounded.all() or (y[~bounded] < 0).any():
+        return ""
+    n = int((y[bounded] < 0).sum())
+    if not n:
+        return ""
+    return (
+        f"note: {plural(n, 'target')} below {'its limit' if n == 1 else 'their limits'} would be "
+        "expected below 0, where no known value is. If there is none, write 0-4.2 in place of "
+        "<4.2, or give --transform log"
+    )
+
+
 def _spread_out(known: TargetBounds, rows: Rows, n: int) -> TargetBounds:
     """Return the bounds of some rows among n; NaN for the others."""
     found = np.full((3, n), np.nan)

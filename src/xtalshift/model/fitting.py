@@ -35,7 +35,7 @@ from xtalshift.featurize.blocks import with_structures
 from xtalshift.featurize.pretrained import count_overlap, encoder_of
 from xtalshift.methods import METHODS, MethodSettings, build_method, features_of
 from xtalshift.methods.registry import refuse_tobit
-from xtalshift.model.bounded_targets import Settled, settle_targets
+from xtalshift.model.bounded_targets import Settled, settle_targets, warn_of_negative_bounds
 from xtalshift.model.card import ModelCard
 from xtalshift.model.cross_calibration import cross_calibrate
 from xtalshift.model.fit_plan import FitInputs, FitPlan, FitRows
@@ -191,10 +191,12 @@ def _fit_numbers(inputs: FitInputs, plan: FitPlan) -> FittedModel:
         regressor, data, featurizer, X, settled.z, rows, weights,
         progress=plan.progress, checkpoint=plan.checkpoint, **access,
     )  # fmt: skip
+    z = settled.expected(lambda some: regressor.predict(X[some]))
+    expected = _with_expected(data, scale, z)
+    if said := warn_of_negative_bounds(expected, known):
+        plan.progress.say(said)
     domain = plan.domain
     if domain is True:
-        z = settled.expected(lambda some: regressor.predict(X[some]))
-        expected = _with_expected(data, scale, z)
         domain = learned_domain(regressor, expected, featurizer, X, rows, plan.seed)
     found = _calibrate(regressor, inputs, rows, scale, settled, weights, plan)
     return FittedModel(
@@ -343,7 +345,8 @@ def draw_rows(
     """
     rest = np.arange(len(groups)) if within is None else np.asarray(within, dtype=np.int64)
     if len(rest) < MIN_ROWS:
-        raise SplitError(f"{len(rest)} usable rows; at least {MIN_ROWS} are needed for training")
+        rows = plural(len(rest), "usable row")
+        raise SplitError(f"{rows}; at least {MIN_ROWS} are needed for training")
     if len(rest) < MIN_ROWS_TO_SPLIT:  # too few to hold any out
         return FitRows(rest, rest)
     calibration = rest[:0]

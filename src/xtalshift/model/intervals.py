@@ -21,6 +21,7 @@ from xtalshift.uncertainty.conformal import (
 )
 from xtalshift.uncertainty.predictive import PredictiveDistribution
 from xtalshift.uncertainty.settings import LEVEL
+from xtalshift.words import plural
 
 FloatArray = NDArray[np.float64]
 
@@ -264,6 +265,6 @@ def check_number(n: int) -> None:
     """Raise `DataError` if there are too few rows for a calibration."""
     if n < MIN_CALIBRATION:
         raise DataError(
-            f"{n} rows to calibrate intervals; at least {MIN_CALIBRATION} are needed (9 give no "
-            "finite interval above 90 %)"
+            f"{plural(n, 'row')} to calibrate intervals; at least {MIN_CALIBRATION} are needed "
+            "(9 give no finite interval above 90 %)"
         )

@@ -22,6 +22,7 @@ begin with ``POSCAR`` or ``CONTCAR``."""
 
 _SUFFIX = re.compile(rf"({'|'.join(map(re.escape, SUFFIXES))})?(\.gz)?$", re.IGNORECASE)
 _SHOWN = 3
+_TABLES = (".csv", ".tsv", ".txt", ".xlsx", ".parquet")
 _VASP = re.compile(r"(POSCAR|CONTCAR)")
 
 
@@ -158,7 +159,11 @@ def _make_ids(names: list[str]) -> list[str]:
 def _nothing_to_read(place: Path, names: list[str]) -> str:
     shown = ", ".join(names[:_SHOWN])
     there = f"it holds {shown}{' ...' if len(names) > _SHOWN else ''}"
+    remedy = "name another folder, or rename the files"
+    table = next((one for one in names if one.lower().endswith(_TABLES)), None)
+    if table is not None:
+        remedy = f"to read the table {table}, {'name it' if place.is_dir() else 'unpack it'}"
     return (
         f"{place} has no structure file ({', '.join(SUFFIXES)}, POSCAR*, CONTCAR*): "
-        f"{there if names else 'it is empty'}; name another folder, or rename the files"
+        f"{there if names else 'it is empty'}; {remedy}"
     )

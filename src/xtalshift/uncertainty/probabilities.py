@@ -28,6 +28,7 @@ from xtalshift.metrics.class_checks import as_labelled, as_probabilities
 from xtalshift.metrics.classification import log_losses
 from xtalshift.rowwise import softmax
 from xtalshift.saved_arrays import Layout, SavedArray, Schema, check_arrays
+from xtalshift.words import plural
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -205,7 +206,8 @@ def fit_probabilities(
         )
     y, p = as_labelled(labels, probabilities)
     if len(y) < MIN_ROWS:
-        raise DataError(f"{len(y)} rows to calibrate probabilities; at least {MIN_ROWS} are needed")
+        rows = plural(len(y), "row")
+        raise DataError(f"{rows} to calibrate probabilities; at least {MIN_ROWS} are needed")
     w = np.ones(len(y)) if weights is None else _scaled(weights, len(y))
     if kind != "auto":
         return _fit(kind, p, y, w)

@@ -20,6 +20,7 @@ from xtalshift.importance.density_ratio import (
 )
 from xtalshift.rowwise import in_blocks
 from xtalshift.seeding import Seed, as_generator
+from xtalshift.words import plural
 
 RatioMethod = Literal["classifier", "ulsif"]
 
@@ -101,8 +102,8 @@ def shift_weights(
         raise DataError("the calibration rows have no features; conformalize the model again")
     if len(X_target) < MIN_TARGET:
         raise DataError(
-            f"{len(X_target)} rows of the target domain; weighted intervals need at least "
-            f"{MIN_TARGET}"
+            f"{plural(len(X_target), 'row')} of the target domain; weighted intervals need at "
+            f"least {MIN_TARGET}"
         )
     rng = as_generator(random_state)
     source = calibration.X.astype(np.float64)

@@ -108,7 +108,7 @@ def create_app(models: Path | None, store: Path, config: ServeConfig) -> FastAPI
         login_routes(screens, config, wrong),
         start_routes(screens, tables, table_desk, jobs, shelf, checks),
         table_screen_routes(screens, tables, table_desk, jobs, checks),
-        choose_routes(screens, tables, desk, jobs, runner),
+        choose_routes(screens, tables, table_desk, desk, jobs, runner),
         job_screen_routes(screens, tables, jobs, shelf, runner),
         why_routes(screens, shelf, turns),
         model_screen_routes(model_screen, turns),

@@ -1,4 +1,4 @@
-"""How large a file that was sent is when it is unpacked; too large ones are refused."""
+"""Whether a file that was sent is what its name says, and how large it is when it is unpacked."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
+from xtalshift.data.files import file_kind, naming_file
+from xtalshift.data.mistaken_types import refuse_mistaken
 from xtalshift.errors import DataError
 from xtalshift.structure.archives import check_archive, is_archive
 from xtalshift.web.problems import RequestError
@@ -29,6 +31,8 @@ _DAMAGE = (OSError, EOFError, zlib.error, lzma.LZMAError)
 def check_unpacked(path: Path, config: ServeConfig) -> None:
     """Refuse a file that is larger, unpacked, than the server allows; nothing is written.
 
+    One whose content is of another type than its name says is refused, too.
+
     Parameters
     ----------
     path : Path
@@ -41,8 +45,12 @@ def check_unpacked(path: Path, config: ServeConfig) -> None:
     RequestError
         With status 413.
     DataError
-        If it cannot be unpacked.
+        If it cannot be unpacked, or is of another type.
     """
+    kind = file_kind(path)
+    if kind != "structures":
+        with naming_file(path):
+            refuse_mistaken(path, kind)
     most = int(config.max_unpacked_mb * 1e6)
     opener = _OPENERS.get(path.suffix)
     if opener is not None:

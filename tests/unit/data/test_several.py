@@ -45,7 +45,7 @@ def test_units_belong_to_targets_by_order_or_by_name():
     assert split_units("GPa,eV,GPa", targets) == {"bulk": "GPa", "gap": "eV", "shear": "GPa"}
     assert split_units("gap=eV, bulk=GPa", targets) == {"gap": "eV", "bulk": "GPa"}
     assert split_units("", targets) == {}
-    with pytest.raises(UsageError, match="1 units for 3 targets"):
+    with pytest.raises(UsageError, match="1 unit for 3 targets; give one for each"):
         split_units("GPa", targets)
     with pytest.raises(UsageError, match=r"'bulks' is no target \(did you mean 'bulk'"):
         split_units("bulks=GPa", targets)

@@ -16,9 +16,10 @@ from xtalshift.estimators import (
     MultiTaskRegressor,
     RidgeRegressor,
     RobustRegressor,
+    TargetBounds,
 )
 from xtalshift.estimators.base import FitData, Labelled
-from xtalshift.estimators.bounds import TargetBounds, find_spread, log_likelihood
+from xtalshift.estimators.bounds import find_spread, log_likelihood
 from xtalshift.estimators.tobit_trees import tobit_gradients, tobit_losses
 from xtalshift.nn import losses
 
@@ -213,6 +214,8 @@ def test_what_takes_none_says_so(limited):
         RidgeRegressor().fit(X, bounds.upper, bounds=bounds)
     with pytest.raises(ValueError, match="give both bounds and val_bounds, or neither"):
         LightGBMRegressor().fit(X, bounds.upper, X_val=X, y_val=bounds.upper, bounds=bounds)
+    with pytest.raises(ValueError, match="val_bounds needs X_val and y_val"):
+        LightGBMRegressor().fit(X, bounds.upper, bounds=bounds, val_bounds=bounds)
     with pytest.raises(ValueError, match="bounds has 5 rows, X has 1500"):
         LightGBMRegressor().fit(X, bounds.upper, bounds=bounds.take(slice(5)))
     with pytest.raises(ConfigError, match="bounds cannot be mixed"):

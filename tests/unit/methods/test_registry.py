@@ -317,3 +317,12 @@ def test_the_tables_of_the_docs_are_those_of_the_registry():
     page = tool.PAGE.read_text(encoding="utf-8")
     assert page == tool.render(page), "run: python tools/method_table.py"
     assert all(f"| `{name}`" in page for name in METHODS)
+
+
+def test_auto_shows_a_support_vector_machine_more_rows_of_crystals():
+    members = {one.name: one for one in build_method("auto", SETTINGS, seed=0).members}
+    few, more = members["svr"], members["svr on more rows"]
+    assert (few.needs, more.needs) == (frozenset(), {"structure"})
+    assert few.regressor.max_rows == 3000
+    assert (more.min_rows, more.regressor.max_rows) == (3001, 10_000)
+    assert more.effort(9000) > 9 * few.effort(9000)  # left out first when time is short

@@ -248,6 +248,22 @@ class TestBounds:
         # what stands for a limit beside the nearest material is what the model expects there
         assert model.domain.targets_.min() < self.data("tobit")[0].y.min() - 0.1
 
+    @pytest.mark.parametrize("below", ["used", "tobit"])
+    def test_values_below_0_are_named_where_no_known_value_is(self, below):
+        data, _ = self.data(below)
+        up = 1.2  # the limit is above 0, and some of what is expected below it is not
+        positive = replace(data, targets=data.y + up, bounds=data.bounds + up)
+        assert (positive.y > 0).all()
+        said = []
+        for one in (positive, data):
+            listener = Heard()
+            fit(one, "lightgbm", features="fractions", params=FEW_TREES, intervals=NONE,
+                domain=False, progress=listener)  # fmt: skip
+            said.append([text for text in listener.said if "below 0" in text])
+        ((note,), none) = said
+        assert note.endswith("write 0-4.2 in place of <4.2, or give --transform log")
+        assert none == []  # known values are below 0 too
+
     def test_noise_makes_values_lie_farther_from_predictions(self, monkeypatch):
         data, _ = self.data("tobit")
         noise = np.where(np.arange(600) % 2 == 0, 0.1, 2.0)

@@ -138,7 +138,7 @@ def test_nothing_to_read(tmp_path):
     with pytest.raises(DataError, match=r"has no structure file .*POSCAR.*: it is empty; name ano"):
         read(tmp_path)
     fill(tmp_path, dict.fromkeys(("a.csv", "b.csv", "c.csv", "d.csv"), "x"))
-    match = r"has no structure file \(\.cif, .*: it holds a.csv, b.csv, c.csv \.\.\.; name another"
+    match = r"has no structure file \(\.cif, .*: it holds a.csv, b.csv, c.csv \.\.\.; to read the"
     with pytest.raises(DataError, match=match):
         read(tmp_path)
 

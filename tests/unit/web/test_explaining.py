@@ -50,7 +50,7 @@ def test_several_targets_classes_and_columns(client, models):
         (GAPS, {"formulas": []}, 422, "formulas"),
         (GAPS, {"formulas": ["NaCl"], "substitutions": 99}, 422, "substitutions"),
         (GAPS, {"formulas": ["NaCl"], "class": "low"}, 422, "the model predicts numbers"),
-        (GAPS, {"formulas": ["Xx"]}, 422, "no formula could be explained"),
+        (GAPS, {"formulas": ["Xx"]}, 422, "formula 'Xx': unknown element 'Xx'"),
         (GAPS, {"formulas": ["NaCl", "Xx"], "strict": True}, 422, "unknown element"),
         (GAPS, {"formulas": ["NaCl"], "explain": True}, 422, "explain"),
         ("/api/v1/models/warm/explain", {"formulas": ["NaCl"]}, 422, "needs temperature"),

@@ -12,6 +12,7 @@ from xtalshift.report.run.expectation import Expectation
 from xtalshift.report.run.run_page import RunReport
 from xtalshift.report.run.sections import build_figures, make_sections
 from xtalshift.report.run.worst import WorstCompound
+from xtalshift.report.shared.methods import DUMMY
 
 _FIGURES = (
     "proxies", "chosen", "reliability", "abstention", "confusion", "distances", "families",
@@ -48,6 +49,8 @@ def digest_run(report: RunReport) -> Plain:
         "classes": _classes(report.classes),
         "candidates": _candidates(report.candidates or report.class_candidates),
         "mistakes": report.mistake_sentences,
+        "methods": len({name.partition(":")[0] for name, _ in report.methods} - {DUMMY}),
+        "learning": [part.sentence for part in report.learning.parts] if report.learning else [],
         "drivers": [text for text in report.driver_sentences if text],
         "worst": [_worst(one) for one in report.worst],
         "model": report.model,

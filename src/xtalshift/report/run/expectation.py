@@ -12,7 +12,7 @@ from xtalshift.report.shared.interval_evaluation import (
     IntervalPart,
     Statement,
 )
-from xtalshift.report.shared.methods import DUMMY
+from xtalshift.report.shared.methods import DUMMY, name_methods
 from xtalshift.report.shared.text import format_number, format_percent, format_ratio, join_words
 
 _EXTREME = {"low": "the lowest values", "both": "the lowest and highest values"}
@@ -146,16 +146,24 @@ def _describe_choice(method: str, model: Model | None) -> str:
     choice = model.choice if model and model.method == method else None
     if choice is None:
         return f"Use {method}: it has the smallest error on materials like those of the table."
-    text = f"Use {method}: it has the smallest error on rows that no test set holds"
-    if level := choice.level_with:
-        are = "are" if len(level) > 1 else "is"
+    where = "on rows that no test set holds"
+    text = f"Use {method}: it has the smallest error {where}"
+    if choice.level_with:
+        level = name_methods(choice.level_with)
+        are = "are" if len(choice.level_with) > 1 else "is"
         return (
-            f"{text}. It is level with {join_words(level)}: the difference is within chance, so "
-            f"that {join_words(level)} {are} as good a choice."
+            f"{text}. It is level with {level}: the difference is within chance, so that {level} "
+            f"{are} as good a choice."
         )
-    if choice.rivals:
-        return f"{text}, and its lead over every other method is larger than chance explains."
-    return f"{text}. No other method was compared with it."
+    if not choice.rivals:
+        return f"{text}. No other method was compared with it."
+    rivals = [one.method for one in choice.rivals]
+    if rivals == [DUMMY]:
+        return (
+            f"Use {method}: {where}, its error is smaller than that of a constant by more than "
+            "chance explains. No other method was compared with it."
+        )
+    return f"{text}, and its lead over {name_methods(rivals)} is larger than chance explains."
 
 
 def _size(mae: float | None, factor: float | None, unit: str) -> str:

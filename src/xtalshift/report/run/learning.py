@@ -10,7 +10,7 @@ import numpy as np
 from xtalshift.benchmark.explanation import CurvePoint, LearningCurve
 from xtalshift.metrics import FEWEST_SIZES, PowerLaw, fit_power_law
 from xtalshift.report.run.run_summary import Column
-from xtalshift.report.shared.figures import INK, Figure, Panel, draw_level, make_layout
+from xtalshift.report.shared.figures import INK, Figure, Panel, draw_level, log_axis, make_layout
 from xtalshift.report.shared.text import format_number
 
 MORE = 10
@@ -158,13 +158,12 @@ def draw_learning(
                 "hovertemplate": "%{x:,} rows: %{y:.4~g}<extra></extra>",
             }
         )
-        axis: Figure = {"type": "log", "exponentformat": "none", "nticks": 6}
         layout = make_layout(
             _HEIGHT,
             "training rows",
             f"{error}{f' ({unit})' if unit else ''}",
-            xaxis=axis,
-            yaxis=axis,
+            xaxis=log_axis(min(part.sizes), MORE * max(part.sizes)),
+            yaxis=log_axis(min(part.errors), max(part.errors)),
             shapes=[draw_level(found.n_train, "x")],
         )
         note = "dotted: all training rows of this table"

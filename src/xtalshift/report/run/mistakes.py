@@ -269,12 +269,16 @@ def describe_lifts(found: Mistakes, unit: str) -> str:
     ordered = sorted(known, key=lambda one: one.lift or 0.0)
     logs = found.whole.factor is not None
     ends = []
-    for side, some in (("higher", ordered[: -_NAMED - 1 : -1]), ("lower", ordered[:_NAMED])):
+    none = 1.0 if logs else 0.0
+    highest = [one for one in ordered[: -_NAMED - 1 : -1] if (one.lift or 0.0) > none]
+    lowest = [one for one in ordered[:_NAMED] if (one.lift or 0.0) < none]
+    for side, some in (("higher", highest), ("lower", lowest)):
         named = [f"{one.symbol} ({_name_lift(one.lift or 0.0, unit, logs=logs)})" for one in some]
-        ends.append(f"{side} for compounds with {join_words(named)}")
+        if named:
+            ends.append(f"{side} for compounds with {join_words(named)}")
     return (
-        f"Compared with all other held-out materials, its predictions are on average {ends[0]}, "
-        f"and {ends[1]}; these are associations, not causes."
+        "Compared with all other held-out materials, its predictions are on average "
+        f"{', and '.join(ends)}; these are associations, not causes."
     )
 
 

@@ -100,6 +100,18 @@ def score_cautions(
     """Yield what limits the conclusions from the errors."""
     for column in columns:
         yield from _column_cautions(column)
+    if far := [one for one in columns if _far_from_training(one)]:
+        sizes = join_words([format_ratio(one.distance) for one in far])
+        text = (
+            f"On {join_words([one.label for one in far])}, the mean of the test rows is {sizes} of "
+            "their standard deviations from the training mean, so R² says nothing about a model: "
+            "compare with the constant."
+        )
+        yield Caution("care", text)
+    if few := [one for one in columns if one.n_rows is not None and one.n_rows < _FEW_ROWS]:
+        named = join_words([f"{one.label} ({one.n_rows})" for one in few])
+        text = f"Few rows were tested, so the errors are uncertain: {named}."
+        yield Caution("care", text)
     close = [
         column.label
         for column in columns
@@ -128,15 +140,7 @@ def _column_cautions(column: Column) -> Iterator[Caution]:
     elif best.worse_than_dummy:
         text = f"On {label}, no method beats the constant: do not use these predictions."
         yield Caution("stop", text)
-    elif column.r2_says_nothing and best.error_over_dummy is not None:
-        text = (
-            f"On {label}, the mean of the test rows is {format_ratio(column.distance)} of their "
-            "standard deviations from the training mean, so R² says nothing about a model: "
-            f"compare with the constant (error {format_number(best.error_over_dummy)} times its "
-            "own)."
-        )
-        yield Caution("care", text)
-    elif best.r2 is not None and best.r2 < 0:
+    elif best.r2 is not None and best.r2 < 0 and not _far_from_training(column):
         text = (
             f"On {label}, the smallest error has R² = {format_number(best.r2)}: the (unknown) "
             "mean of these test rows would be a better prediction."
@@ -144,9 +148,13 @@ def _column_cautions(column: Column) -> Iterator[Caution]:
         yield Caution("care", text)
     if column.only_smaller_values is not None:
         yield Caution("care", _describe_smaller(column))
-    if column.n_rows is not None and column.n_rows < _FEW_ROWS:
-        text = f"{label} has only {column.n_rows} test rows, so its errors are uncertain."
-        yield Caution("care", text)
+
+
+def _far_from_training(column: Column) -> bool:
+    """Return whether R² of a split says nothing, and a constant does."""
+    best = column.best
+    known = best is not None and not best.worse_than_dummy and best.error_over_dummy is not None
+    return known and column.r2_says_nothing
 
 
 def _describe_smaller(column: Column) -> str:

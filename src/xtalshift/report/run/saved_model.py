@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from xtalshift.benchmark.choice import Choice
 from xtalshift.benchmark.run_results import Model
-from xtalshift.report.shared.text import format_number, join_words
+from xtalshift.report.shared.methods import name_methods
+from xtalshift.report.shared.text import format_number
 from xtalshift.words import plural
 
 
@@ -86,6 +87,6 @@ def _describe_lead(choice: Choice) -> str:
     if (fewest := min(one.n_rows for one in choice.rivals)) < choice.n_rows:
         spread += f" (compared on the {fewest:,} rows that both were judged by)"
     if level := choice.level_with:
-        return f"It is level with {join_words(level)}: within {spread}."
-    others = plural(len(choice.rivals), "other method")
-    return f"Its lead over {others} is beyond {spread}."
+        return f"It is level with {name_methods(level)}: within {spread}."
+    rivals = [one.method for one in choice.rivals]
+    return f"Its lead over {name_methods(rivals)} is beyond {spread}."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple, TypeAlias
@@ -116,6 +117,21 @@ def scale_axis(values: Sequence[float]) -> Figure:
     if min(values) > 0 and max(values) > _LOG_FROM * min(values):
         return {"type": "log", "exponentformat": "power", "nticks": 6}
     return {"rangemode": "tozero"}
+
+
+def log_axis(low: float, high: float) -> Figure:
+    """Return a logarithmic axis over few powers of ten.
+
+    Numbers stand at 1, 2 and 5 of each: Plotly itself would write lone digits between the powers.
+
+    Parameters
+    ----------
+    low, high : float
+        Smallest and largest value, above 0.
+    """
+    powers = range(math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 2)
+    ticks = [float(f"{mark}e{power}") for power in powers for mark in (1, 2, 5)]
+    return {"type": "log", "exponentformat": "none", "tickvals": ticks}
 
 
 def draw_level(value: float, axis: str, dash: str = "dot") -> Figure:

@@ -6,9 +6,12 @@ from collections.abc import Sequence
 
 from xtalshift.jsonio import Plain
 from xtalshift.methods import METHODS
+from xtalshift.report.shared.text import join_words
+from xtalshift.words import plural
 
 DUMMY = "dummy"
 """Method that predicts the mean of the training targets."""
+_MOST_NAMED = 4
 _VARIANT_NOTES = {
     "ema": "moving average of the weights",
     "last": "weights of the last epoch",
@@ -50,6 +53,19 @@ def method_colours(methods: Sequence[str]) -> dict[str, str]:
         if base not in colours:
             colours[base] = _FURTHER[(len(colours) - len(_COLOURS)) % len(_FURTHER)]
     return {method: colours[method.partition(":")[0]] for method in methods}
+
+
+def name_methods(methods: Sequence[str]) -> str:
+    """Name methods in a sentence; many are counted.
+
+    Examples
+    --------
+    >>> name_methods(["ridge", "dummy"]), name_methods(["svr"] * 6)
+    ('ridge and a constant', 'all 6 other methods')
+    """
+    if len(methods) > _MOST_NAMED:
+        return f"all {plural(len(methods), 'other method')}"
+    return join_words(["a constant" if one == DUMMY else one for one in methods])
 
 
 def method_note(name: str, config: Plain) -> str:

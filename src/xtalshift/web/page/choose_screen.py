@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 from fastapi import APIRouter, Request
 from pydantic import Field, field_validator
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import FormData
+from starlette.datastructures import FormData, UploadFile
 from starlette.responses import Response
 
 from xtalshift.config import Settings
@@ -25,7 +25,7 @@ from xtalshift.web.method_routes import list_methods
 from xtalshift.web.page.screens import Screens, go_to
 from xtalshift.web.page.table_checks import said_of
 from xtalshift.web.table_settings import TableSettings, preview_of
-from xtalshift.web.tables import TableStore
+from xtalshift.web.tables import TableDesk, TableStore
 
 _FIRST = ("auto", "lightgbm", "ridge", "erm", "cal")
 """Methods that are shown at once; the others are one click away."""
@@ -60,20 +60,6 @@ class Choices(Settings):
         return None if value == "" else value
 
     @classmethod
-    def of_form(cls, form: FormData) -> Self:
-        """Return what a form says.
-
-        Raises
-        ------
-        UsageError
-            If a value is not allowed.
-        """
-        values: dict[str, Any] = {
-            key: form.get(key) for key in form if key in cls.model_fields and key != "expect"
-        }
-        return cls.from_dict({**values, "expect": tuple(form.getlist("expect"))})
-
-    @classmethod
     def of_request(cls, kind: str, asked: Plain) -> Self:
         """Return the choices that led to a request, to change some of them."""
         settings = asked.get("settings", {})
@@ -91,6 +77,11 @@ class Choices(Settings):
             "kind": kind,
         }
         return cls.from_dict(values)
+
+    def shown(self) -> Plain:
+        """Return the choices as the fields of the form show them."""
+        minutes = "" if self.minutes is None else f"{self.minutes:g}"
+        return {**self.model_dump(), "minutes": minutes}
 
     def request(self, table: str, said: TableSettings) -> Plain:
         """Return the request for a job about a table that is read as was said."""
@@ -124,32 +115,32 @@ class Choices(Settings):
 class _ChooseScreen:
     screens: Screens
     tables: TableStore
+    table_desk: TableDesk
     desk: JobDesk
     jobs: JobStore
     runner: JobRunner
 
     def show(
-        self, request: Request, id_: str, chosen: Choices | None = None,
-        problem: Plain | None = None,
-    ) -> Response:  # fmt: skip
-        """Return the screen."""
+        self, request: Request, id_: str, typed: Plain | None = None, problem: Plain | None = None
+    ) -> Response:
+        """Return the screen, after a form with the values `typed` had a problem, if it had."""
         table = _catalogued(id_) if id_ in list_datasets() else self._sent(id_)
         problem = problem or table["problem"]
         job = request.query_params.get("job", "")
-        if chosen is None and job:
-            before = self.jobs.get(job)
-            chosen = Choices.of_request(before.kind, json.loads(before.asked))
-        usual = Choices(
+        chosen = Choices(
             target=table["target"], unit=table["unit"], task=table["task"], minutes=_MINUTES,
             expect=("family", "prior", "covariate"),
         )  # fmt: skip
+        if job:
+            before = self.jobs.get(job)
+            chosen = Choices.of_request(before.kind, json.loads(before.asked))
         methods = list_methods()
         return self.screens.show(
             request,
             "choose.html.j2",
             200 if problem is None else problem["status"],
             table=table,
-            chosen=chosen or usual,
+            chosen={**chosen.shown(), **(typed or {})},
             first=[one for name in _FIRST for one in methods if one["name"] == name],
             others=[one for one in methods if one["name"] not in {*_FIRST, "dummy"}],
             lists=[one for one in self.tables.all() if one.id != id_],
@@ -169,9 +160,12 @@ class _ChooseScreen:
 
     def begin(self, request: Request, id_: str, form: FormData) -> Response:
         """Begin the job that a form describes; if it is wrong, show the form with what is wrong."""
-        chosen = None
+        typed = _typed(form)
         try:
-            chosen = Choices.of_form(form)
+            sent = form.get("list")
+            if isinstance(sent, UploadFile) and sent.filename:  # kept: no form brings a file back
+                typed["candidates"] = self.table_desk.keep(sent.file, sent.filename).id
+            chosen = Choices.from_dict(typed)
             said = TableSettings()
             if id_ not in list_datasets():
                 said = said_of(self.tables.get(id_))
@@ -179,7 +173,7 @@ class _ChooseScreen:
             self._check(id_, asked, said)
             job = self.desk.add(chosen.kind, KINDS[chosen.kind].request.from_dict(asked), {})
         except XtalshiftError as error:
-            return self.show(request, id_, chosen, self.screens.problem(error))
+            return self.show(request, id_, typed, self.screens.problem(error))
         self.runner.wake()
         return go_to(f"/jobs/{job.id}")
 
@@ -202,11 +196,16 @@ class _ChooseScreen:
 
 
 def choose_routes(
-    screens: Screens, tables: TableStore, desk: JobDesk, jobs: JobStore, runner: JobRunner
+    screens: Screens,
+    tables: TableStore,
+    table_desk: TableDesk,
+    desk: JobDesk,
+    jobs: JobStore,
+    runner: JobRunner,
 ) -> APIRouter:
     """Return the routes of the choices."""
     router = APIRouter(include_in_schema=False, route_class=FormRoute)
-    screen = _ChooseScreen(screens, tables, desk, jobs, runner)
+    screen = _ChooseScreen(screens, tables, table_desk, desk, jobs, runner)
 
     @router.get("/tables/{id}/new")
     def choose(id: str, request: Request) -> Response:  # noqa: A002 - the word of the interface
@@ -218,6 +217,12 @@ def choose_routes(
             return await run_in_threadpool(screen.begin, request, id, form)
 
     return router
+
+
+def _typed(form: FormData) -> Plain:
+    """Return what a form says, as it was typed."""
+    values = {key: str(form[key]) for key in form if key in Choices.model_fields}
+    return {**values, "expect": tuple(map(str, form.getlist("expect")))}
 
 
 def _catalogued(name: str) -> Plain:

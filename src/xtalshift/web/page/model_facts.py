@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from xtalshift.data.units import name_with_unit
 from xtalshift.domain.threshold import DomainThreshold
 from xtalshift.errors import XtalshiftError
 from xtalshift.jsonio import Plain, read_json
@@ -15,6 +16,7 @@ from xtalshift.model.ready.evaluation import AnyHeldOut, HeldOutClasses, read_ev
 from xtalshift.model.several import FittedModels
 from xtalshift.web.job_store import DIGEST, Job, JobStore
 from xtalshift.web.models import AnyModel
+from xtalshift.words import plural
 
 _KINDS = {
     "random": "materials like the training data",
@@ -36,6 +38,8 @@ class KindError:
     unit: str
     coverage: float | None
     """Share of the values in 90 % intervals, or of the classes in 90 % sets."""
+    trusted: bool
+    """Whether so many values may be as few as they should be, or fewer by chance."""
     n: int | None
     """Materials tested."""
 
@@ -59,7 +63,7 @@ def errors_of(folder: Path, job: Job | None, jobs: JobStore, unit: str) -> list[
         return [
             KindError(
                 row["kind"], row["role"], row["error"], row["constant"], unit, row["coverage"],
-                row["n"],
+                row["trusted"] is not False, row["n"],
             )
             for row in expected.get("rows", [])
         ]  # fmt: skip
@@ -68,12 +72,12 @@ def errors_of(folder: Path, job: Job | None, jobs: JobStore, unit: str) -> list[
     if found:
         return [
             KindError("materials of the labels, each held out in turn", "id", found["after"],
-                      found["constant"], unit, None, found["n"])
+                      found["constant"], unit, None, True, found["n"])
         ]  # fmt: skip
     if result.get("val_mae") is not None:
         return [
             KindError("materials like the training data", "id", result["val_mae"],
-                      result.get("val_mae_dummy"), unit, None, result.get("n_validation"))
+                      result.get("val_mae_dummy"), unit, None, True, result.get("n_validation"))
         ]  # fmt: skip
     return []
 
@@ -97,6 +101,7 @@ def _ready(folder: Path, unit: str) -> list[KindError]:
                 _mean(folds, "dummy_error"),
                 "nats (log loss)" if of_classes else unit,
                 _mean(folds, "coverage"),
+                False,
                 sum(one.n_test for one in folds),
             )
         )
@@ -124,10 +129,10 @@ def card_facts(model: AnyModel) -> list[tuple[str, str]]:
         "Adapted from": _before(card),
         "Intervals": "none"
         if one.calibration is None
-        else f"calibrated on {len(one.calibration):,} materials",
+        else f"calibrated on {plural(len(one.calibration), 'material')}",
     }
     if one.domain is not None:
-        found["Fitted to"] = f"{len(one.domain.formulas_):,} materials"
+        found["Fitted to"] = plural(len(one.domain.formulas_), "material")
         found["Domain"] = _domain(one.domain.threshold_)
     ready = card.provenance.get("ready")
     if isinstance(ready, dict):
@@ -141,7 +146,7 @@ def card_facts(model: AnyModel) -> list[tuple[str, str]]:
 def _table(card: ModelCard) -> str:
     data = card.provenance.get("data")
     rows = data.get("materials") if isinstance(data, dict) else None
-    counted = f"{rows:,} materials" if isinstance(rows, int) else ""
+    counted = plural(rows, "material") if isinstance(rows, int) else ""
     return ", ".join(filter(None, (card.source, counted)))
 
 
@@ -166,4 +171,4 @@ def _cards(model: FittedModels) -> list[ModelCard]:
 
 
 def _with_unit(card: ModelCard) -> str:
-    return f"{card.target_name} in {card.unit}" if card.unit not in {"", "1"} else card.target_name
+    return name_with_unit(card.target_name, "" if card.unit == "1" else card.unit)

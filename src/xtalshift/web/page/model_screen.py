@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path, PurePath
 from typing import Annotated
@@ -29,8 +30,8 @@ from xtalshift.web.model_routes import Turns
 from xtalshift.web.models import AnyModel, Shelf
 from xtalshift.web.page.coverage import Coverage, coverage_of
 from xtalshift.web.page.model_facts import card_facts, errors_of, made_by
-from xtalshift.web.page.prediction_view import targets_of
 from xtalshift.web.page.screens import Screens, go_to
+from xtalshift.web.page.targets import targets_of
 from xtalshift.web.predicting import (
     Limits,
     PredictRequest,
@@ -45,6 +46,8 @@ from xtalshift.web.tables import suffix_of
 from xtalshift.web.unpacked import check_unpacked
 
 _TYPED = "typed.parquet"
+_MOST_SHOWN = 100_000
+"""Characters of a field that are shown again."""
 LEVELS = (0.5, 0.68, 0.8, 0.9, 0.95, 0.99)
 """Levels of intervals that are offered."""
 
@@ -77,9 +80,10 @@ class ModelScreen:
             "coverage": self.coverage(name, model),
             "element": self.element(request, name, model),
             "extra": columns_needed(model),
+            "crystals": needs_structures(model),
             "levels": LEVELS,
             "problem": problem,
-            "asked": {"formulas": "", "level": LEVEL, **asked},
+            "asked": {"formulas": "", "level": LEVEL, "given": {}, "file": "", **asked},
             "places": places_of(name, job),
         }
         status = HTTPStatus.OK if problem is None else problem["status"]
@@ -171,6 +175,12 @@ def columns_needed(model: AnyModel) -> tuple[str, ...]:
     return one.card.feature_cols
 
 
+def needs_structures(model: AnyModel) -> bool:
+    """Return whether a model reads crystal structures, and formulas do not do."""
+    one = model.first if isinstance(model, FittedModels) else model
+    return one.featurizer.needs_structures
+
+
 def places_of(name: str, job: Job | None) -> dict[str, str]:
     """Return the addresses of the other steps of the work."""
     places = {"Predict": f"/models/{quote(name, '')}", "Next": f"/models/{quote(name, '')}/next"}
@@ -211,18 +221,20 @@ def model_screen_routes(screen: ModelScreen, turns: Turns) -> APIRouter:
         table: Annotated[UploadFile | None, File()] = None,
     ) -> Response:
         await run_in_threadpool(screen.shelf.folder, name)
-        form = await request.form()
+        given = _given(await request.form())
         asked: Plain = {"level": level} if level else {}
         try:
             async with turns.turn():
-                found = await run_in_threadpool(
-                    screen.predict, name, formulas, table, asked, _given(form)
-                )
+                found = await run_in_threadpool(screen.predict, name, formulas, table, asked, given)
         except XtalshiftError as error:
-            problem = screens.problem(error)
-            return await run_in_threadpool(
-                screen.show, request, name, problem, formulas=formulas[:100_000], level=level
+            shown = partial(
+                screen.show,
+                formulas=formulas[:_MOST_SHOWN],
+                level=level or LEVEL,
+                given=given,
+                file="" if table is None else table.filename,
             )
+            return await run_in_threadpool(shown, request, name, screens.problem(error))
         return go_to(f"/models/{quote(name, '')}/predictions/{found.id}")
 
     @router.post("/models/{name}/predictions/{id}/again")

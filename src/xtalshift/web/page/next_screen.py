@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import math
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import quote
 
 from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData, UploadFile
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from xtalshift.chem.formulas import is_formula
-from xtalshift.data.spreadsheet import rows_as_csv
 from xtalshift.errors import DataError, NotFoundError, XtalshiftError
 from xtalshift.jsonio import Plain
 from xtalshift.model.several import FittedModels
-from xtalshift.report.shared.figure_rows import figure_rows
-from xtalshift.web.bodies import CSV, FormRoute
+from xtalshift.web.bodies import FormRoute
 from xtalshift.web.job_kinds import KINDS
 from xtalshift.web.job_requests import LONGEST_NAME
 from xtalshift.web.job_results import shown
@@ -32,20 +27,26 @@ from xtalshift.web.job_routes import JobDesk
 from xtalshift.web.job_runner import JobRunner
 from xtalshift.web.job_store import UNFINISHED, Job
 from xtalshift.web.models import AnyModel
+from xtalshift.web.page.measured_values import (
+    FIRST_TYPED,
+    LEAST_LABELS,
+    read_typed,
+    typed_table,
+)
 from xtalshift.web.page.model_facts import made_by
-from xtalshift.web.page.model_screen import ModelScreen, columns_needed, places_of
+from xtalshift.web.page.model_screen import ModelScreen, columns_needed, needs_structures, places_of
+from xtalshift.web.page.next_rows import changes_of, suggested_rows
 from xtalshift.web.page.number_marks import NumberMarks, marks_of
-from xtalshift.web.page.prediction_view import Target, targets_of
 from xtalshift.web.page.screens import go_to
+from xtalshift.web.page.targets import Target, targets_of
 from xtalshift.web.tables import TableDesk, TableStore
 
-_MOST_TYPED = 200
 _COUNTED = 2
 _TYPED = "measured for "
 """Begins the name of a table of values that were typed."""
-_BEFORE, _AFTER, _CONSTANT = "#adb5bd", "#0072b2", "#d9dee3"
-LEAST_LABELS = 5
-"""Values that an adaptation needs."""
+
+_Table: TypeAlias = UploadFile | str | tuple[str, str]
+"""A file, the id of a table that was sent, or the text and the name of a table."""
 
 
 @dataclass(frozen=True)
@@ -59,9 +60,17 @@ class NextScreen:
     runner: JobRunner
 
     def show(
-        self, request: Request, name: str, problem: Plain | None = None, asked: Plain | None = None
+        self,
+        request: Request,
+        name: str,
+        problem: Plain | None = None,
+        asked: Plain | None = None,
+        form: str = "",
     ) -> Response:
-        """Return the screen; a form with the values `asked` had a problem, if it had."""
+        """Return the screen; `form` with the values `asked` had a problem, if one had.
+
+        It is ``suggest``, ``values`` (beside suggestions) or ``table`` (of measured values).
+        """
         model = self.model.shelf.load(name)
         job = made_by(name, self.model.shelf.folder(name), self.model.jobs)
         given = request.query_params if asked is None else asked
@@ -72,18 +81,21 @@ class NextScreen:
             "name": name,
             "targets": targets,
             "extra": columns_needed(model),
+            "crystals": needs_structures(model),
             "suggestion": suggestion,
-            "rows": _suggested(
+            "rows": suggested_rows(
                 suggestion, targets, model, self._measured(adaptation, targets, marks_of(request))
             ),
             "adaptation": adaptation,
-            "changes": _changes(adaptation, targets),
-            "figures": _figures(adaptation, targets),
+            "changes": changes_of(adaptation, targets),
             "tables": self.tables.all(),
             "known": self._known(job),
             "new_name": self._free_name(name),
             "problem": problem,
+            "wrong": _wrong(problem, asked or {}, len(targets)),
             "asked": defaultdict(str, asked or {}),
+            "form": form,
+            "asked_of": lambda other: defaultdict(str, asked or {} if form == other else {}),
             "least": LEAST_LABELS,
             "places": places_of(name, job),
         }
@@ -104,8 +116,7 @@ class NextScreen:
             wanted["in_domain"] = True
         if asked.get("measured"):
             wanted["measured"] = [asked["measured"]]
-        files = self._labels_or_table(wanted, asked, sent, "candidates.csv")
-        return self._begin("suggest", wanted, files)
+        return self._begin("suggest", wanted, _materials(asked, sent, "candidates.csv"))
 
     def adapt(
         self, name: str, asked: Mapping[str, str], sent: UploadFile | None, marks: NumberMarks
@@ -118,39 +129,28 @@ class NextScreen:
             If there are none, or one is no number.
         """
         model = self.model.shelf.load(name)
-        typed = _typed(asked, targets_of(model), columns_needed(model), marks)
+        typed = typed_table(asked, targets_of(model), columns_needed(model), marks)
         wanted: Plain = {"model": name, "name": asked.get("name", "")}
-        files: dict[str, UploadFile] = {}
-        if typed:
-            wanted["table"] = self.table_desk.keep_text(typed, f"{_TYPED}{name}.csv").id
-        else:
-            files = self._labels_or_table(wanted, asked, sent, "measured.csv")
         if typed and not isinstance(model, FittedModels):
             wanted["target"] = model.card.target_name
-        return self._begin("adapt", wanted, files)
+        if typed:
+            return self._begin("adapt", wanted, (typed, f"{_TYPED}{name}.csv"))
+        return self._begin("adapt", wanted, _materials(asked, sent, "measured.csv"))
 
-    def _labels_or_table(
-        self, wanted: Plain, asked: Mapping[str, str], sent: UploadFile | None, name: str
-    ) -> dict[str, UploadFile]:
-        """Put the table that a form names or brings into a request; return what is to be sent."""
-        if sent is not None and sent.filename:
-            return {"table": sent}
-        text = asked.get("pasted", "").strip()
-        if text:
-            first = text.splitlines()[0].strip()
-            table = f"formula\n{text}\n" if is_formula(first) else f"{text}\n"
-            wanted["table"] = self.table_desk.keep_text(table, name).id
-        elif asked.get("table_id"):
-            wanted["table"] = asked["table_id"]
-        else:
-            raise DataError(
-                "no materials were given; write them, choose a file, or a table that was sent"
-            )
-        return {}
-
-    def _begin(self, kind: str, wanted: Plain, files: Mapping[str, UploadFile]) -> Job:
-        asked = KINDS[kind].request.from_dict(wanted)
-        job = self.desk.add(kind, asked, files)
+    def _begin(self, kind: str, wanted: Plain, table: _Table) -> Job:
+        """Begin a job with a table."""
+        known = {one.id for one in self.tables.all()}
+        if isinstance(table, tuple):
+            wanted["table"] = self.table_desk.keep_text(*table).id
+        elif isinstance(table, str):
+            wanted["table"] = table
+        files = {"table": table} if isinstance(table, UploadFile) else {}
+        try:
+            job = self.desk.add(kind, KINDS[kind].request.from_dict(wanted), files)
+        except XtalshiftError:
+            if isinstance(table, tuple) and wanted["table"] not in known:
+                self.tables.delete(wanted["table"])  # the form has it, and sends it once more
+            raise
         self.runner.wake()
         return job
 
@@ -171,14 +171,7 @@ class NextScreen:
         known = {one.id: one for one in self.tables.all()}
         if table not in known or not known[table].name.startswith(_TYPED):
             return {}
-        with self.tables.path(table).open(encoding="utf-8", newline="") as file:
-            found = {}
-            for row in csv.DictReader(file):
-                for one in targets:
-                    text = row.get(one.name) or ""
-                    shown = text if one.classes else text.replace(".", marks.decimal)
-                    found[str(row.get("formula")), one.name] = shown
-        return found
+        return read_typed(self.tables.path(table), targets, marks)
 
     def _known(self, job: Job | None) -> str:
         """Return the table that a model was made from, if the server still has it."""
@@ -198,6 +191,34 @@ class NextScreen:
         return f"{stem}-{number + 1}"
 
 
+def _wrong(problem: Plain | None, asked: Plain, targets: int) -> tuple[int, int] | None:
+    """Return the row and the target of the typed value that a problem is about."""
+    row, value = (problem or {}).get("row"), (problem or {}).get("value")
+    typed = [asked.get(f"value-{row}-{place}", "").strip()[:60] for place in range(targets)]
+    places = (place for place, text in enumerate(typed) if text == value)
+    place = next(places, None)
+    return None if row is None or place is None else (int(row), place)
+
+
+def _materials(asked: Mapping[str, str], sent: UploadFile | None, name: str) -> _Table:
+    """Return the table that a form brings or names; what was typed into it gets a name.
+
+    Raises
+    ------
+    DataError
+        If there is none.
+    """
+    if sent is not None and sent.filename:
+        return sent
+    text = asked.get("pasted", "").strip()
+    if text:
+        first = text.splitlines()[0].strip()
+        return (f"formula\n{text}\n" if is_formula(first) else f"{text}\n"), name
+    if asked.get("table_id"):
+        return asked["table_id"]
+    raise DataError("no materials were given; write them, choose a file, or a table that was sent")
+
+
 def _aim(model: AnyModel, asked: Mapping[str, str]) -> Plain:
     """Return what is wanted, as the options of ``suggest``."""
     if isinstance(model, FittedModels):
@@ -208,138 +229,6 @@ def _aim(model: AnyModel, asked: Mapping[str, str]) -> Plain:
     if aim in {"high", "low"}:
         return {"toward": aim}
     return {"rule": aim} if aim else {}
-
-
-def _suggested(
-    job: Plain | None,
-    targets: Sequence[Target],
-    model: AnyModel,
-    measured: Mapping[tuple[str, str], str],
-) -> list[Plain]:
-    """Return the suggestions as the template shows them."""
-    if job is None or job["state"] != "done":
-        return []
-    rows = []
-    several = isinstance(model, FittedModels)
-    result = job["result"]
-    for one, formula in zip(result["suggestions"], result["formulas"], strict=True):
-        inside = all(one.get(target.column("in_domain"), True) for target in targets)
-        rows.append({
-            "rank": one["rank"],
-            "name": formula,
-            "id": str(one.get("id", "")),
-            "score": one["score"],
-            "inside": inside,
-            "nearest": "" if several else one.get("nearest_formula", ""),
-            "nearest_target": None if several else one.get("nearest_target"),
-            "given": {name: one[name] for name in columns_needed(model) if name in one},
-            "cells": [
-                {"prediction": one.get(target.column("prediction")),
-                 "lower": one.get(target.column("lower")),
-                 "upper": one.get(target.column("upper")),
-                 "measured": measured.get((formula, target.name), "")}
-                for target in targets
-            ],
-        })  # fmt: skip
-    return rows
-
-
-def _typed(
-    asked: Mapping[str, str], targets: Sequence[Target], extra: Sequence[str], marks: NumberMarks
-) -> str:
-    """Return the values of a form as CSV; empty if none was typed.
-
-    Raises
-    ------
-    DataError
-        If a value is no number.
-    """
-    rows: list[list[str]] = []
-    for number in range(1, _MOST_TYPED + 1):
-        formula = asked.get(f"formula-{number}")
-        if formula is None:
-            break
-        values = [
-            _value(asked.get(f"value-{number}-{place}", ""), target, number, formula, marks)
-            for place, target in enumerate(targets)
-        ]
-        if any(values):
-            given = [asked.get(f"given-{number}-{name}", "") for name in extra]
-            rows.append([formula, *given, *values])
-    if not rows:
-        return ""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["formula", *extra, *(target.name for target in targets)])
-    writer.writerows(rows)
-    return text.getvalue()
-
-
-def _value(text: str, target: Target, row: int, formula: str, marks: NumberMarks) -> str:
-    """Return a typed value as text that is read as the same number everywhere."""
-    text = text.strip()
-    if target.classes or not text:
-        return text
-    number, doubtful = marks.read(text)
-    if doubtful or not math.isfinite(number):
-        why = (
-            f"in which {marks.thousands!r} parts thousands; write {marks.decimal!r} before "
-            "decimals, and nothing between thousands"
-            if doubtful
-            else f"no number; write it as {marks.example}, without its unit"
-        )
-        error = DataError(f"the value of {formula[:60]} is {text[:60]!r}, {why}")
-        error.row, error.value = row, text[:60]
-        raise error
-    return repr(number)
-
-
-def _changes(job: Plain | None, targets: Sequence[Target]) -> list[Plain]:
-    """Return the errors before and after an adaptation, a row for each target."""
-    if job is None or job["state"] != "done":
-        return []
-    result, units = job["result"], {one.name: one.unit for one in targets}
-    parts = result.get("targets") or {targets[0].name: result}
-    return [
-        {"name": name, "unit": units.get(name, ""), "n": part["n_target"], **(part["found"] or {})}
-        for name, part in parts.items()
-    ]
-
-
-def _figures(job: Plain | None, targets: Sequence[Target]) -> list[Plain]:
-    """Return a figure of the errors before and after for each target."""
-    figures = []
-    for number, one in enumerate(_changes(job, targets)):
-        if "before" not in one:
-            continue
-        unit = f" ({one['unit']})" if one["unit"] not in {"", "1"} else ""
-        names = ["a constant", "before", "after"]
-        values = [one["constant"], one["before"], one["after"]]
-        error = [None, None, one["standard_error"]]
-        figures.append({
-            "id": f"figure-adapted-{number}",
-            "group": "adapted",
-            "title": f"{one['name']}: the error before and after",
-            "note": "Mean error on the labels, each predicted without itself. The bar of the last "
-            "is the standard error of the difference.",
-            "data": [{
-                "type": "bar", "orientation": "h", "x": values, "y": names,
-                "marker": {"color": [_CONSTANT, _BEFORE, _AFTER]},
-                "error_x": {"type": "data", "array": error, "color": "#2b2f33", "thickness": 1.5},
-            }],
-            "layout": {
-                "height": 220,
-                "margin": {"l": 90, "r": 24, "t": 12, "b": 48},
-                "paper_bgcolor": "#ffffff",
-                "plot_bgcolor": "#ffffff",
-                "font": {"color": "#2b2f33", "size": 13},
-                "xaxis": {"title": {"text": f"mean error{unit}"}, "gridcolor": "#e3e6e9",
-                          "rangemode": "tozero"},
-                "yaxis": {"autorange": "reversed", "automargin": True},
-                "showlegend": False,
-            },
-        })  # fmt: skip
-    return figures
 
 
 def next_screen_routes(screen: NextScreen) -> APIRouter:
@@ -371,18 +260,6 @@ def next_screen_routes(screen: NextScreen) -> APIRouter:
             asked, sent = _parts(form)
             return await run_in_threadpool(_adapt, screen, request, name, asked, sent)
 
-    @router.get("/models/{name}/next/figures.json")
-    def figures(name: str, adapt: str) -> Response:
-        return JSONResponse({"figures": _figures_of(screen, name, adapt)})
-
-    @router.get("/models/{name}/next/figures/{figure}")
-    def figure(name: str, figure: str, adapt: str) -> Response:
-        known = {one["id"]: one for one in _figures_of(screen, name, adapt)}
-        if figure not in known:
-            raise NotFoundError(f"there is no figure {figure[:50]!r}")
-        headers = {"Content-Disposition": f"attachment; filename*=UTF-8''{quote(figure)}.csv"}
-        return Response(rows_as_csv(figure_rows(known[figure])), media_type=CSV, headers=headers)
-
     return router
 
 
@@ -399,7 +276,8 @@ def _suggest(
     try:
         job = screen.suggest(name, asked, sent)
     except XtalshiftError as error:
-        return screen.show(request, name, screen.model.screens.problem(error), asked)
+        problem = screen.model.screens.problem(error)
+        return screen.show(request, name, problem, asked, "suggest")
     return go_to(f"/models/{quote(name, '')}/next?suggest={job.id}#suggestions")
 
 
@@ -409,11 +287,8 @@ def _adapt(
     try:
         job = screen.adapt(name, asked, sent, marks_of(request))
     except XtalshiftError as error:
-        return screen.show(request, name, screen.model.screens.problem(error), asked)
+        problem = screen.model.screens.problem(error)
+        form = "values" if FIRST_TYPED in asked else "table"
+        return screen.show(request, name, problem, asked, form)
     before = f"suggest={quote(asked['suggest'], '')}&" if asked.get("suggest") else ""
     return go_to(f"/models/{quote(name, '')}/next?{before}adapt={job.id}#adapted")
-
-
-def _figures_of(screen: NextScreen, name: str, job: str) -> list[Plain]:
-    targets = targets_of(screen.model.shelf.load(name))
-    return _figures(screen._job(job, "adapt", name), targets)  # noqa: SLF001 - of this module

@@ -21,7 +21,8 @@ from xtalshift.web.bodies import CSV, PARQUET
 from xtalshift.web.drawn_structures import MOST_DRAWN
 from xtalshift.web.page.model_facts import card_facts, made_by
 from xtalshift.web.page.model_screen import LEVELS, ModelScreen, places_of
-from xtalshift.web.page.prediction_view import PER_PAGE, Query, Target, View, targets_of
+from xtalshift.web.page.prediction_view import PER_PAGE, Query, View
+from xtalshift.web.page.targets import Target, targets_of
 from xtalshift.web.prediction_store import StoredPrediction
 
 _MOST_ON_PAGE = 2000

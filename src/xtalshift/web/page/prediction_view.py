@@ -9,10 +9,9 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from xtalshift.data.units import name_with_unit
 from xtalshift.jsonio import Plain, finite
-from xtalshift.model.several import FittedModels
-from xtalshift.web.models import AnyModel
+from xtalshift.web.page.prediction_figure import draw_predictions
+from xtalshift.web.page.targets import Target
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,8 +21,6 @@ MOST_SORTED = 100_000
 """Rows that are shown; a longer table is a download, of which the first page is shown."""
 _MOST_DRAWN = 60
 _MOST_BAD = 50
-_INSIDE, _OUTSIDE = "#0072b2", "#d55e00"
-"""Colours of predictions inside and outside the domain."""
 
 
 @dataclass(frozen=True)
@@ -38,29 +35,6 @@ class Query:
     text: str = ""
     """Part of a formula or id."""
     page: int = 1
-
-
-@dataclass(frozen=True)
-class Target:
-    """One target of a model, and the columns of its predictions."""
-
-    name: str
-    unit: str
-    suffix: str
-    """End of the names of its columns."""
-    classes: tuple[str, ...] = ()
-
-    def column(self, name: str) -> str:
-        """Return the name of one of its columns."""
-        return f"{name}{self.suffix}"
-
-
-def targets_of(model: AnyModel) -> list[Target]:
-    """Return the targets of a model, in order."""
-    if isinstance(model, FittedModels):
-        return [Target(name, one.card.unit, f"_{name}") for name, one in model.models.items()]
-    classes = tuple(getattr(model, "classes", ()))
-    return [Target(model.card.target_name, model.card.unit, "", classes)]
 
 
 class View:
@@ -98,7 +72,7 @@ class View:
         """Return the figure of the rows of the page: predictions with their intervals."""
         rows = self.rows()[:_MOST_DRAWN]
         return [
-            _figure(rows, number, target)
+            draw_predictions(rows, number, target)
             for number, target in enumerate(self.targets)
             if rows and not target.classes
         ]
@@ -208,59 +182,3 @@ def _of_target(record: Plain, target: Target) -> Plain:
         )
         found["set"] = str(value("prediction_set") or "").split("|")
     return found
-
-
-def _figure(rows: Sequence[Plain], number: int, target: Target) -> Plain:
-    traces = []
-    for inside, name, colour, symbol in (
-        (True, "inside the domain", _INSIDE, "circle"),
-        (False, "outside the domain", _OUTSIDE, "diamond-open"),
-    ):
-        shown = [(row, row["targets"][number]) for row in rows]
-        shown = [(row, one) for row, one in shown if one["in_domain"] is inside]
-        if not shown:
-            continue
-        trace: Plain = {
-            "type": "scatter",
-            "mode": "markers",
-            "name": name,
-            "x": [one["prediction"] for _, one in shown],
-            "y": [f"{row['name']} ({row['row']})" for row, _ in shown],
-            "marker": {"color": colour, "symbol": symbol, "size": 9},
-        }
-        if all(one["has_interval"] for _, one in shown):
-            trace["error_x"] = {
-                "type": "data",
-                "symmetric": False,
-                "array": [_length(one["prediction"], one["upper"]) for _, one in shown],
-                "arrayminus": [_length(one["lower"], one["prediction"]) for _, one in shown],
-                "color": colour,
-                "thickness": 1.5,
-            }
-        traces.append(trace)
-    shown_as = name_with_unit(target.name, "" if target.unit == "1" else target.unit)
-    return {
-        "id": f"figure-predictions-{number}",
-        "group": "predictions",
-        "title": f"{target.name}: predictions of this page",
-        "note": "Circles: inside the domain. Diamonds: outside, where the interval need not hold.",
-        "data": traces,
-        "layout": {
-            "height": 110 + 22 * len(rows),
-            "margin": {"l": 120, "r": 20, "t": 12, "b": 46},
-            "paper_bgcolor": "#ffffff",
-            "plot_bgcolor": "#ffffff",
-            "font": {"color": "#2b2f33", "size": 13},
-            "xaxis": {"title": {"text": shown_as}, "gridcolor": "#e3e6e9",
-                      "zerolinecolor": "#adb5bd"},
-            "yaxis": {"autorange": "reversed", "automargin": True, "type": "category",
-                      "categoryorder": "array",
-                      "categoryarray": [f"{row['name']} ({row['row']})" for row in rows],
-                      "gridcolor": "#f1f3f5"},
-            "showlegend": False,
-        },
-    }  # fmt: skip
-
-
-def _length(low: float | None, high: float | None) -> float:
-    return 0.0 if low is None or high is None else high - low

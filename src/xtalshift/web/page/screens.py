@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -11,7 +10,6 @@ from pathlib import Path
 from urllib.parse import quote
 
 import jinja2
-from markupsafe import Markup, escape
 from starlette.datastructures import URL
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
@@ -21,11 +19,11 @@ from xtalshift.data.units import name_with_unit
 from xtalshift.jsonio import Plain
 from xtalshift.report.shared import text as words
 from xtalshift.web.guard import HEALTH, LOGIN, STATIC
+from xtalshift.web.page.form_fields import CHOICES, LABELS, fields_of, in_words_of_page
 from xtalshift.web.page.number_marks import WAYS, marks_of
 from xtalshift.web.page.static_files import StaticFiles
 from xtalshift.web.problems import answer_of, problem_of
 from xtalshift.web.settings import ServeConfig
-from xtalshift.web.table_settings import TableSettings
 from xtalshift.words import plural
 
 _MAY = {
@@ -44,7 +42,6 @@ _HEADERS = {
     # without any referrer a browser calls the origin of a form null, and the guard refuses it
     "Referrer-Policy": "same-origin",
 }
-_OPTION = re.compile(r"--([a-z][a-z-]*[a-z])")
 _KB = 1000
 _SEE_OTHER = HTTPStatus.SEE_OTHER
 
@@ -69,6 +66,8 @@ class Screens:
             "guarded": config.token is not None,
             "max_bytes": int(config.max_body_mb * 1e6),
             "plural": plural,
+            "labels": LABELS,
+            "choices": CHOICES,
         }
         written: dict[str, Callable[..., str]] = {
             "number": words.format_number,
@@ -82,8 +81,9 @@ class Screens:
         self._environment.filters |= {name: _local(write) for name, write in written.items()}
         self._environment.filters |= {
             "json": _plain_json,
-            "names_option": names_option,
-            "options_as_links": options_as_links,
+            "fields_of": fields_of,
+            "field_of": lambda text: next(iter(fields_of(text)), ""),
+            "in_words_of_page": in_words_of_page,
             "address": lambda text: quote(text, ""),
             "path": quote,
             "with_unit": name_with_unit,
@@ -157,35 +157,6 @@ def is_of_page(path: str) -> bool:
 def go_to(address: str) -> Response:
     """Return an answer that leads to a screen, after a form was sent."""
     return RedirectResponse(address, _SEE_OTHER)
-
-
-def names_option(text: str, field: str) -> bool:
-    """Return whether a message names the option of the command line that a field stands for."""
-    return field in _fields_of(text)
-
-
-def options_as_links(text: str) -> Markup:
-    """Return a message, in which each option leads to the field of the form that says the same.
-
-    Examples
-    --------
-    >>> options_as_links("name it (--target)")
-    Markup('name it (<a href="#target">--target</a>)')
-    """
-
-    def link(found: re.Match[str]) -> str:
-        field = found[1].replace("-", "_")
-        return (
-            f'<a href="#{field}">{found[0]}</a>'
-            if field in TableSettings.model_fields
-            else found[0]
-        )
-
-    return Markup(_OPTION.sub(link, str(escape(text))))  # noqa: S704 - the text is escaped
-
-
-def _fields_of(text: str) -> set[str]:
-    return {name.replace("-", "_") for name in _OPTION.findall(text)}
 
 
 def format_size(size: float) -> str:

@@ -8,13 +8,14 @@ from pathlib import PurePath
 
 from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import FormData
+from starlette.datastructures import FormData, UploadFile
 from starlette.responses import Response
 
 from xtalshift.data.catalog import get_entry, list_datasets
-from xtalshift.data.settings import SEPARATORS
 from xtalshift.errors import XtalshiftError
 from xtalshift.jsonio import Plain
+from xtalshift.structure.archives import is_archive
+from xtalshift.structure.structure_files import is_structure_file
 from xtalshift.web.bodies import FormRoute
 from xtalshift.web.job_store import JobStore
 from xtalshift.web.page.screens import Screens, go_to
@@ -24,22 +25,10 @@ from xtalshift.web.tables import StoredTable, TableDesk, TableStore
 
 _FIXED = "fixed.csv"
 """The corrected table among the files of a check."""
-_CHOICES: dict[str, tuple[tuple[str, str], ...]] = {
-    "separator": tuple(SEPARATORS.items()),
-    "decimal": ((".", "point (3.14)"), (",", "comma (3,14)")),
-    "thousands": (
-        (",", "comma (1,000)"), (".", "point (1.000)"), (" ", "space (1 000)"),
-        ("'", "apostrophe (1'000)"),
-    ),
-    "amounts": (("at", "atoms (at %)"), ("wt", "weight (wt %)"), ("mol", "moles (mol %)")),
-    "hydrates": (("expand", "take them in (CuSO4 and 5 H2O)"), ("refuse", "leave such rows out")),
-    "task": (
-        ("regression", "a number"), ("classification", "a class"),
-        ("ordinal", "a class with an order"),
-    ),
-}  # fmt: skip
-"""The choices of each field of the form, with what they are called; none: as it is found."""
-_STAY = {"formula_col", "target", "unit", "task", "amounts", "hydrates", "composition_columns"}
+_STAY = {
+    *("formula_col", "target", "unit", "task", "amounts", "hydrates", "composition_columns"),
+    *("structures", "structure_col"),
+}
 """What is also true of the corrected table; it has another separator, and plain numbers."""
 
 
@@ -60,6 +49,7 @@ class _TableScreen:
     ) -> Response:
         """Return the screen, after a form with the fields `asked` had a problem, if it had."""
         status = HTTPStatus.OK if problem is None else problem["status"]
+        refused = problem is not None
         preview: Plain = {}
         try:
             preview = preview_of(self.tables, table, said_of(table))
@@ -72,15 +62,21 @@ class _TableScreen:
             table=table,
             preview=preview,
             problem=problem or preview.get("problem"),
+            refused=refused,
             said=table.reading if asked is None else asked,
-            choices=_CHOICES,
+            archives=[one for one in self.tables.all() if is_archive(one.name)],
+            is_structures=is_archive(table.name) or is_structure_file(table.name),
             job=self.checks.shown(table),
         )
 
-    def read_again(self, id_: str, request: Request, asked: Plain) -> Response:
-        """Keep what a form says, and check the table as it is read now."""
+    def read_again(
+        self, id_: str, request: Request, asked: Plain, archive: UploadFile | None
+    ) -> Response:
+        """Keep what a form says and brings, and check the table as it is read now."""
         table = self.tables.get(id_)
         try:
+            if archive is not None and archive.filename:
+                asked["structures"] = self.desk.keep(archive.file, archive.filename).id
             table = self.tables.say(id_, TableSettings.from_dict(asked).said)
             self.checks.begin(table)
         except XtalshiftError as error:
@@ -128,8 +124,9 @@ def table_screen_routes(
     @router.post("/tables/{id}/reading")
     async def say(id: str, request: Request) -> Response:  # noqa: A002
         async with request.form() as form:
-            asked = _given(form)
-        return await run_in_threadpool(screen.read_again, id, request, asked)
+            asked, sent = _given(form), form.get("archive")
+            archive = sent if isinstance(sent, UploadFile) else None
+            return await run_in_threadpool(screen.read_again, id, request, asked, archive)
 
     @router.post("/tables/{id}/corrected")
     def use_corrected(id: str) -> Response:  # noqa: A002

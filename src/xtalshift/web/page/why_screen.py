@@ -1,16 +1,18 @@
-"""The screen that says why one formula is predicted as it is; also a part of other screens."""
+"""The screen that says why one formula is predicted as it is."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 from urllib.parse import quote, urlencode
 
 from fastapi import APIRouter, Request
 from starlette.datastructures import QueryParams
 from starlette.responses import Response
 
+from xtalshift.errors import XtalshiftError
 from xtalshift.model.classifier import FittedClassifier
 from xtalshift.model.explaining.record import Contribution, Explanation
 from xtalshift.model.several import FittedModels
@@ -83,7 +85,7 @@ def why_routes(screens: Screens, shelf: Shelf, turns: Turns) -> APIRouter:
     """Return the route of the screen.
 
     `/models/NAME/why?formula=PbTe` with `with-COLUMN=VALUE` for each further column, `class` and
-    `level`. Asked by htmx it is a part for a place in another screen.
+    `level`. What is wrong is said beside the form.
     """
     router = APIRouter(include_in_schema=False)
 
@@ -97,14 +99,19 @@ def why_routes(screens: Screens, shelf: Shelf, turns: Turns) -> APIRouter:
         }
 
         def work() -> Response:
-            model = shelf.load(name)
-            level = PredictOptions.from_dict({"level": query.get("level") or LEVEL}).level
-            found = _explained(model, query, given, limits)
-            part = request.headers.get("HX-Request") == "true"
+            model, level, problem = shelf.load(name), LEVEL, None
+            found: Sequence[Explanation] = ()
+            try:
+                level = PredictOptions.from_dict({"level": query.get("level") or LEVEL}).level
+                found = _explained(model, query, given, limits)
+            except XtalshiftError as error:
+                problem = screens.problem(error)
             return screens.show(
                 request,
-                "_why.html.j2" if part else "why.html.j2",
+                "why.html.j2",
+                HTTPStatus.OK if problem is None else problem["status"],
                 name=name,
+                problem=problem,
                 formula=query.get("formula", "")[:200],
                 explained=[(one, _views(one)) for one in found],
                 columns=_columns(model),

@@ -39,7 +39,13 @@ def test_the_answer_is_about_the_saved_method_with_its_errors(results, rewrite, 
     assert not oxides.bad
     rival["level"] = False
     rewrite(results)
-    assert "its lead over every other method is larger than chance explains" in texts(folder)[0]
+    assert "its lead over erm is larger than chance explains" in texts(folder)[0]
+    rival["method"] = "dummy"
+    rewrite(results)
+    assert texts(folder)[0] == (
+        "Use cal: on rows that no test set holds, its error is smaller than that of a constant by "
+        "more than chance explains. No other method was compared with it."
+    )
     choice["rivals"] = []
     rewrite(results)
     assert texts(folder)[0].endswith("No other method was compared with it.")

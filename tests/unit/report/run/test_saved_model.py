@@ -60,7 +60,7 @@ def test_a_large_table_with_a_clear_winner():
             "intervals."
         ),
         "It has the smallest error, 0.300, on 2,000 validation rows, which no test set holds.",
-        "Its lead over 1 other method is beyond the spread of these rows.",
+        "Its lead over ridge is beyond the spread of these rows.",
         HONEST,
     ]
 

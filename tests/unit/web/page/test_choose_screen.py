@@ -124,3 +124,35 @@ def test_a_data_set_of_the_package_needs_no_target(client):
     text = client.get("/tables/ricci_seebeck/new").text
     assert '<option value="S_p" selected>' in text
     assert 'value="uV/K"' in text
+
+
+def test_a_refused_form_comes_back_as_it_was_typed_with_the_message_beside_the_field(client):
+    place = send(client, TABLE)
+    typed = {
+        "target": "gap",
+        "minutes": "a few",
+        "name": "mine",
+        "family": "Se+Te",
+        "expect": "family",
+    }
+    found = client.post(f"{place}/new", data=typed)
+    assert found.status_code == 422
+    field = found.text.partition('id="minutes"')[2].partition("</div>")[0]
+    assert 'value="a few" aria-invalid="true" aria-describedby="problem minutes-hint"' in field
+    assert "Minutes for each training: &#39;a few&#39;: Input should be a valid number" in field
+    assert found.text.count('role="alert"') == 1
+    assert 'value="mine"' in found.text
+    assert 'value="Se+Te"' in found.text
+    assert 'value="family" checked' in found.text
+    assert 'value="prior" checked' not in found.text
+
+
+def test_a_list_of_new_materials_is_sent_with_the_choices(client):
+    place = send(client, TABLE)
+    files = {"list": ("new.csv", b"formula\nAlN\n")}
+    found = client.post(f"{place}/new", data={"target": "gap", "minutes": "x"}, files=files)
+    (sent,) = [one for one in client.get("/api/v1/tables").json() if one["name"] == "new.csv"]
+    assert f'<option value="{sent["id"]}" selected>new.csv</option>' in found.text
+    wrong = {"list": ("new.csv", b"%PDF-1.7")}
+    refused = client.post(f"{place}/new", data={"target": "gap"}, files=wrong)
+    assert "new.csv: it is a PDF document" in refused.text

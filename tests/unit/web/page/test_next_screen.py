@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import io
+import html
 import json
 import re
 from types import SimpleNamespace
@@ -112,10 +112,7 @@ def test_suggestions_values_and_the_fall_of_the_error(served, monkeypatch):
     said = words(client.get(place))
     assert "The error fell by 75 %: from 2.00 to 0.500 eV." in said
     assert "Predict with better" in said
-    figure = client.get("/models/gaps/next/figures.json", params={"adapt": adapting}).json()
-    assert figure["figures"][0]["data"][0]["x"] == [1.0, 2.0, 0.5]
-    data = client.get(f"/models/gaps/next/figures/{figure['figures'][0]['id']}?adapt={adapting}")
-    assert pd.read_csv(io.StringIO(data.text)).iloc[2, 0] == 0.5
+    assert "a constant 1.00 eV before 2.00 eV after 0.500 eV" in said
     assert client.get("/models/kinds/next", params={"adapt": adapting}).status_code == 404
 
 
@@ -147,7 +144,7 @@ def test_classes_and_several_targets_have_their_aims(served):
     ("form", "said"),
     [
         ({}, "no materials were given"),
-        ({"pasted": NEW, "n": "x"}, "setting 'n' = 'x'"),
+        ({"pasted": NEW, "n": "x"}, "How many: 'x'"),
         ({"table_id": "table-000000000000"}, "neither the id of a table nor a data set"),
         ({"pasted": NEW, "aim": "luck"}, "luck"),
     ],
@@ -157,7 +154,28 @@ def test_what_is_wrong_is_said_beside_the_form(served, form, said):
     found = client.post("/models/gaps/suggest", data=form)
     assert found.status_code in {404, 422}
     assert said in words(found).replace("&#39;", "'")
-    assert 'role="alert"' in found.text
+    assert found.text.count('role="alert"') == 1
+    assert html.escape(form.get("pasted", "")) in found.text  # nothing that was typed is lost
+    assert f'name="n" type="number" min="1" max="200" value="{form.get("n", 10)}"' in found.text
+
+
+def test_what_is_refused_is_told_beside_its_form_and_leaves_no_table(served):
+    client, _ = served
+    before = client.get("/api/v1/tables").json()
+    data = {"pasted": "formula,gap\nGaN,1\n", "name": "gaps"}
+    found = client.post("/models/gaps/measured", data=data)
+    assert found.status_code == 409
+    form = found.text.partition('id="measured-file"')[2]
+    assert "there is a model &#39;gaps&#39;; choose another name" in form
+    assert 'value="gaps" maxlength="64"' in form
+    typed = {f"formula-{n}": f"NaCl{n}" for n in range(1, 7)}
+    few = client.post("/models/gaps/measured", data={**typed, "value-1-0": "1"})
+    assert "1 material has a value; type those of at least 5" in words(few)
+    typed |= {f"value-{n}-0": str(n) for n in range(1, 7)}
+    assert client.post("/models/gaps/measured", data={**typed, "name": "gaps"}).status_code == 409
+    wrong = {"pasted": NEW, "aim": "luck"}
+    assert client.post("/models/gaps/suggest", data=wrong).status_code == 404
+    assert client.get("/api/v1/tables").json() == before
 
 
 @pytest.mark.parametrize(

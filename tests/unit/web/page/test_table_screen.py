@@ -3,14 +3,32 @@
 from __future__ import annotations
 
 import io
+import zipfile
 
 import pandas as pd
 import pytest
 
 from unit.web.test_jobs import wait_for
+from xtalshift.web.table_settings import TableSettings
 
 EVIL = "<script>alert(1)</script>"
 GERMAN = f"Verbindung;Lücke (eV);T;{EVIL}\nGaN;3,4;300;{EVIL}\nPbTe;0,31;300;\nXx;1,5;400;\n"
+CIF = """data_x
+_cell_length_a 5.6
+_cell_length_b 5.6
+_cell_length_c 5.6
+_cell_angle_alpha 90
+_cell_angle_beta 90
+_cell_angle_gamma 90
+loop_
+_atom_site_label
+_atom_site_type_symbol
+_atom_site_fract_x
+_atom_site_fract_y
+_atom_site_fract_z
+M1 {symbol} 0 0 0
+Cl1 Cl 0.5 0.5 0.5
+"""
 ODD = "formula,gap\nGaN,3.4 eV\nPbTe,0.31\nZnO,3.3\nXx,1.0\n"
 
 
@@ -34,7 +52,7 @@ def test_a_problem_is_told_with_the_rows_and_leads_to_the_field_that_mends_it(cl
     assert EVIL not in text
     assert "&lt;script&gt;alert(1)&lt;/script&gt;.csv" in text
     assert "no formula column" in text
-    assert '<a href="#formula_col">--formula-col</a>' in text
+    assert '<a href="#formula_col">Column of formulas</a>' in text
     assert (
         'id="formula_col" name="formula_col" aria-invalid="true" aria-describedby="problem"' in text
     )
@@ -54,7 +72,7 @@ def test_a_problem_is_told_with_the_rows_and_leads_to_the_field_that_mends_it(cl
     ("said", "words"),
     [
         ({"target": "gpa"}, "did you mean &#39;gap&#39;?"),
-        ({"separator": "x"}, "setting &#39;separator&#39;"),
+        ({"separator": "x"}, "Between cells: &#39;"),
         ({"encoding": "klingon"}, "no such encoding"),
     ],
 )
@@ -104,7 +122,6 @@ def test_a_german_reader_sees_german_numbers_and_cells_as_they_are(client):
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("paper.csv", b"%PDF-1.7\x00\x01\x02\xff", "can"),
         ("t.csv", b"formula,gap\n", "but no rows"),
         ("t.csv", b"formula,formula\nGaN,GaN\n", "formula"),
         ("t.parquet", b"PAR1", "parquet"),
@@ -118,9 +135,19 @@ def test_careless_files_are_answered_with_a_page(client, name, content, said):
     assert "unexpected" not in found.text
 
 
-def test_what_cannot_be_unpacked_is_refused_at_once(client):
-    found = client.post("/tables", files={"table": ("book.xlsx", b"no zip")})
-    assert (found.status_code, "cannot unpack book.xlsx" in found.text) == (422, True)
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("paper.csv", b"%PDF-1.7", "cannot read paper.csv: it is a PDF document; copy its table"),
+        ("book.xlsx", b"no zip", "cannot read book.xlsx: it is text, and no Excel file"),
+        ("t.csv.gz", b"no gzip", "cannot read t.csv.gz: it is not packed by gzip"),
+        ("cifs.zip", b"no zip", "cannot unpack cifs.zip"),
+    ],
+)
+def test_a_file_of_another_type_is_refused_at_once(client, name, content, said):
+    found = client.post("/tables", files={"table": (name, content)})
+    assert (found.status_code, said in found.text) == (422, True)
+    assert name not in client.get("/").text
 
 
 def test_sheets_can_be_chosen(client):
@@ -162,3 +189,41 @@ def test_rest_tells_the_same(client):
     for name in ("structures", "dataset"):
         refused = client.request("PUT", f"/api/v1{place}/reading", json={name: "/etc"})
         assert refused.status_code == 422
+
+
+def test_values_and_an_archive_of_crystals_become_one_table(client):
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as out:
+        for name, symbol in (("a", "Na"), ("b", "K")):
+            out.writestr(f"{name}.cif", CIF.format(symbol=symbol))
+    crystals = client.get(send(client, archive.getvalue(), "cifs.zip")).text
+    assert "<td>NaCl</td>" in crystals
+    assert "send the table of values" in crystals
+    assert "Choose what to learn" not in crystals
+    place = send(client, "sample,gap\na.cif,5\nb.cif,6\n", "values.csv")
+    assert "no formula column" in client.get(place).text
+    client.post(f"{place}/reading", files={"archive": ("cifs.zip", archive.getvalue())})
+    text = client.get(place).text
+    assert "that names the files in cifs.zip" in text
+    assert 'id="structure_col" name="structure_col" aria-invalid="true"' in text
+    (sent,) = [one for one in client.get("/api/v1/tables").json() if one["name"] == "cifs.zip"]
+    said = {"structures": sent["id"], "structure_col": "sample", "target": "gap"}
+    client.post(f"{place}/reading", data=said)
+    text = client.get(place).text
+    assert "the structures of column &#39;sample&#39; (files in cifs.zip)" in text
+    assert "2 of 2 rows can be used" in checked(client, place)
+    assert TableSettings.from_dict(said).asked("table-1") == {
+        "table": "table-1",
+        "target": "gap",
+        "structures": sent["id"],
+        "settings": {"data.structure_col": "sample"},
+    }
+    client.delete(f"/api/v1/tables/{sent['id']}")
+    assert "the archive of its crystal structures was deleted" in client.get(place).text
+
+
+def test_a_table_that_cannot_be_read_says_so_once(client):
+    text = client.get(send(client, "a,b\n1,2\n")).text
+    assert text.count("no formula column") == 1
+    assert "What is odd" not in text
+    assert "Choose what to learn" not in client.get(send(client, "formula,gap\n")).text

@@ -36,13 +36,6 @@ def test_the_screen_shows_the_explanation_of_the_package(client, models):
     assert "<script>" not in answer.text.replace("<script src", "")
 
 
-def test_htmx_gets_a_part_for_a_row(client):
-    part = client.get("/models/gaps/why?formula=NaCl", headers={"HX-Request": "true"})
-    assert part.status_code == 200
-    assert "<html" not in part.text
-    assert "Elements" in part.text
-
-
 def test_columns_classes_and_several_targets(client):
     blank = client.get("/models/warm/why")
     assert 'name="with-temperature"' in blank.text
@@ -68,9 +61,9 @@ def test_columns_classes_and_several_targets(client):
         ("/models/gap/why?formula=NaCl", 404, "did you mean"),
         ("/models/gaps/why?formula=Xx", 422, "unknown element"),
         ("/models/gaps/why?formula=NaCl&class=low", 422, "the model predicts numbers"),
-        ("/models/gaps/why?formula=NaCl&level=high", 422, "level"),
-        ("/models/gaps/why?level=high", 422, "level"),
-        (f"/models/gaps/why?formula={EVIL}", 422, "no formula could be explained"),
+        ("/models/gaps/why?formula=NaCl&level=high", 422, "Level of the intervals: "),
+        ("/models/gaps/why?level=high", 422, "Level of the intervals: "),
+        (f"/models/gaps/why?formula={EVIL}", 422, "formula "),
     ],
 )
 def test_what_is_wrong_is_said_on_the_page(client, address, status, words):

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,9 @@ import httpx
 import pandas as pd
 import pytest
 
+from integration.tables import make_rows, write_rows
 from xtalshift import Client
+from xtalshift.client import RemoteJob
 from xtalshift.data import read_table
 from xtalshift.errors import DataError, FormulaError, NotFoundError, TrainingError
 from xtalshift.jobs.predict import predict_file
@@ -144,6 +146,122 @@ def test_sigkill_of_the_server_loses_nothing_finished(models, table, tmp_path):
         found = client.job(adapting.id)
         assert found.state in {"interrupted", "done"}  # it may have been quicker
         assert found.state == "done" or "submit it again" in found.said["reason"]
+
+
+@pytest.fixture(scope="module")
+def labels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a CSV of 60 rows that the model does not know."""
+    return write_rows(tmp_path_factory.mktemp("labels") / "labels.csv", make_rows(120)[60:])
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a CSV of 20,000 candidates."""
+    path = tmp_path_factory.mktemp("many") / "many.csv"
+    formulas = [row[1] for row in make_rows(154)]
+    path.write_text("formula\n" + "".join(f"{formulas[n % 154]}\n" for n in range(20_000)))
+    return path
+
+
+RUN = {"methods": ["ridge"], "split.schemes": ["random"], **QUICK}
+ASKED: dict[str, Callable[[Client, Path, Path], RemoteJob]] = {
+    "calibrate": lambda client, labels, many: client.calibrate("gaps", labels, target="gap"),
+    "suggest": lambda client, labels, many: client.suggest("gaps", many, 5, seed=1),
+    "screen": lambda client, labels, many: client.screen(
+        "gaps", many, top=5, settings={"chunk_rows": 500, "threads": 1}
+    ),
+    "run": lambda client, labels, many: client.run(labels, target="gap", settings=RUN),
+}
+CONTINUED = {"run", "screen"}
+
+
+def result_of(job: RemoteJob) -> dict:
+    """Return the result of a job without its times and addresses."""
+    found = dict(job.said["result"])
+    for name in ("seconds", "rows_per_second", "model"):
+        found.pop(name, None)
+    return found
+
+
+def kill(server: Server) -> None:
+    os.kill(server.process.pid, signal.SIGKILL)
+    server.process.wait()
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1200)
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")
+@pytest.mark.parametrize("kind", ASKED)
+def test_sigkill_in_each_state_of_each_kind_of_job(models, labels, many, tmp_path, kind):
+    """Kill the server while a job waits, begins, works, and when it has just finished."""
+    store, ask = tmp_path / "store", ASKED[kind]
+    with serving(models, "--store", store) as server, Client(server.url) as client:
+        expected = ask(client, labels, many).wait()
+        blocking = client.run("ricci_seebeck", settings={"threads": 1})
+        waiting = ask(client, labels, many)
+        until(lambda: client.job(blocking.id).state == "running", "it did not begin")
+        kill(server)
+    until(lambda: not processes_of(store), "a job outlived its server")
+
+    with serving(models, "--store", store) as server, Client(server.url) as client:
+        assert client.job(expected.id).said == expected.said
+        assert client.job(waiting.id).state == "waiting"
+        client.job(blocking.id).cancel()
+        done = client.job(waiting.id).wait()
+        assert result_of(done) == result_of(expected)
+        begun = ask(client, labels, many)
+        until(lambda: client.job(begun.id).state == "running", "it did not begin")
+        kill(server)
+    until(lambda: not processes_of(store), "a job outlived its server")
+
+    with serving(models, "--store", store) as server, Client(server.url) as client:
+        check_after_a_kill(client, begun.id, kind, expected)
+        working = ask(client, labels, many)
+        events = store / "jobs" / working.id / "events.jsonl"
+        until(lambda: events.exists() and events.stat().st_size > 0, "it did not begin to work")
+        kill(server)
+    until(lambda: not processes_of(store), "a job outlived its server")
+
+    with serving(models, "--store", store) as server, Client(server.url) as client:
+        check_after_a_kill(client, working.id, kind, expected)
+        finished = ask(client, labels, many)
+        until(lambda: client.job(finished.id).state == "running", "it did not begin")
+        os.kill(server.process.pid, signal.SIGSTOP)  # so that it does not learn of the end
+        until((store / "jobs" / finished.id / "outcome.json").exists, "it did not finish")
+        kill(server)
+    until(lambda: not processes_of(store), "a job outlived its server")
+
+    with serving(models, "--store", store) as server, Client(server.url) as client:
+        found = client.job(finished.id)
+        assert (found.state, result_of(found)) == ("done", result_of(expected))
+        states = {one.id: one.state for one in client.jobs()}
+        assert states.pop(blocking.id) == "cancelled"
+        assert set(states.values()) <= {"done", "interrupted"}
+
+
+def check_after_a_kill(client: Client, id_: str, kind: str, expected: RemoteJob) -> None:
+    """Look that a job that ran is continued to the same result, or says that it was not."""
+    found = client.job(id_)
+    if kind not in CONTINUED and found.state != "done":  # it may have been quicker
+        assert (found.state, "submit it again" in found.said["reason"]) == ("interrupted", True)
+        return
+    assert result_of(found.wait()) == result_of(expected)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")
+@pytest.mark.parametrize("kind", ASKED)
+def test_sigkill_of_a_job_leaves_the_server_and_the_next_job(models, labels, many, tmp_path, kind):
+    store = tmp_path / "store"
+    with serving(models, "--store", store) as server, Client(server.url) as client:
+        killed, next_ = (ASKED[kind](client, labels, many) for _ in range(2))
+        until(lambda: processes_of(store), "it did not begin")
+        os.kill(processes_of(store)[0], signal.SIGKILL)
+        with pytest.raises(TrainingError, match="was ended by SIGKILL; perhaps memory ran out"):
+            client.job(killed.id).wait()
+        assert client.job(killed.id).state == "failed"
+        assert client.job(next_.id).wait().state == "done"
 
 
 def test_two_servers_do_not_share_a_store(models, tmp_path, xtalshift):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from contextvars import copy_context
@@ -216,7 +217,11 @@ def _parquet(found: FormulaPredictions, units: dict[str, str], disk: Disk) -> by
 
 
 async def while_connected(request: Request, work: Callable[[], T], limits: Limits) -> T:
-    """Return the result of work in a thread, which ends soon if the client goes."""
+    """Return the result of work in a thread, which ends soon if the client goes.
+
+    The time begins now: who has waited for a turn has not used any.
+    """
+    limits.began = time.monotonic()
     task = asyncio.get_running_loop().run_in_executor(None, partial(copy_context().run, work))
     try:
         while not (await asyncio.wait({task}, timeout=_SECONDS))[0]:

@@ -101,7 +101,8 @@ class Fuzzed:
 
     @property
     def words(self) -> st.SearchStrategy:
-        return st.sampled_from(sorted(set(self.known.values()))) | WORDS
+        words = {word for what, word in self.known.items() if not what.startswith("old ")}
+        return st.sampled_from(sorted(words)) | WORDS
 
     @property
     def description(self) -> dict:
@@ -142,7 +143,7 @@ def requests_of(draw: st.DrawFn, fuzzed: Fuzzed, description: dict) -> tuple[str
     texts = {key: str(value) for key, value in query.items()}
     return name, {
         "method": method.upper(),
-        "path": draw(addresses_of(fuzzed, path)),
+        "path": draw(addresses_of(fuzzed, method, path)),
         "params": texts,
         "headers": headers,
         "content": body,
@@ -150,12 +151,15 @@ def requests_of(draw: st.DrawFn, fuzzed: Fuzzed, description: dict) -> tuple[str
 
 
 @st.composite
-def addresses_of(draw: st.DrawFn, fuzzed: Fuzzed, path: str) -> str:
+def addresses_of(draw: st.DrawFn, fuzzed: Fuzzed, method: str, path: str) -> str:
     """Return the address of a route about something, mostly about what there is."""
     kind = path.removeprefix("/api/v1").split("/")[1]
+    words = fuzzed.words
+    if method == "DELETE" or path.endswith("/delete"):
+        kind, words = f"old {kind}", WORDS  # what others ask for stays
     for place in re.findall(r"\{[^}]*\}", path):
         own = fuzzed.known.get(f"{kind} {place}", fuzzed.known.get(kind, "1"))
-        word = own if draw(st.integers(0, 2)) else draw(fuzzed.words)
+        word = own if draw(st.integers(0, 2)) else draw(words)
         path = path.replace(place, word.replace("?", "").replace("#", ""), 1)
     return path
 
@@ -181,7 +185,7 @@ def page_requests_of(draw: st.DrawFn, fuzzed: Fuzzed, routes: list) -> tuple[str
     headers = {"HX-Request": "true"} if draw(st.booleans()) else {}
     return f"{method} {route.path}", {
         "method": method,
-        "path": draw(addresses_of(fuzzed, route.path)),
+        "path": draw(addresses_of(fuzzed, method, route.path)),
         "headers": headers,
         **how,
     }
@@ -202,6 +206,8 @@ def fuzzed(models, table, tmp_path_factory):
         with open_client(models, store, max_jobs=10**6, max_json_mb=0.1) as client:
             known = {"model": "gaps", "models": "gaps", "row": "1", "table": send(client, table)}
             known["tables"] = known["table"]
+            known["old tables"] = send(client, table)
+            known["old jobs"] = submit(client, "check", table=known["table"])["id"]
             job = submit(client, "check", table=known["table"], target="gap")
             with pytest.MonkeyPatch.context() as here:
                 here.chdir(store / "jobs" / job["id"])
@@ -278,14 +284,14 @@ def test_ten_thousand_requests(fuzzed):
     counted = fuzz_both(fuzzed, LONG)
     routes = sorted({name for name, _ in counted})
     for name in routes:  # pytest -s
-        each = {status: n for (one, status), n in sorted(counted.items()) if one == name}
+        each = {int(status): n for (one, status), n in sorted(counted.items()) if one == name}
         print(f"{name}: {sum(each.values())} {each}")  # noqa: T201
     assert sum(counted.values()) >= 0.99 * LONG
     paths = fuzzed.description["paths"]
     described = {f"{method.upper()} {path}" for path in paths for method in paths[path]}
     assert described <= set(routes)
-    # what is mostly right gets through: the jobs of all kinds were taken
-    assert all(counted[f"POST /api/v1/jobs/{kind}", 202] for kind in KINDS)
+    for kind in KINDS:  # what is mostly right gets through
+        assert counted[f"POST /api/v1/jobs/{kind}", 202] > 0, kind
 
 
 def test_the_description_names_every_operation_and_its_examples(fuzzed):

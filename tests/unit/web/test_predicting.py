@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from starlette.requests import Request
 
 from unit.web.conftest import open_client
 from xtalshift.errors import FormulaError
@@ -17,7 +18,7 @@ from xtalshift.jobs.predict import predict_file
 from xtalshift.model import load_model, load_models
 from xtalshift.model.several_tables import SeveralPredictor
 from xtalshift.model.table_predictor import TablePredictor
-from xtalshift.web.model_routes import Turns
+from xtalshift.web.model_routes import Turns, while_connected
 from xtalshift.web.predicting import Limits, PredictRequest, predict_formulas
 from xtalshift.web.problems import RequestError
 from xtalshift.web.settings import ServeConfig
@@ -234,6 +235,13 @@ def test_formulas_are_predicted_some_at_a_time(client, models, monkeypatch):
     limits.gone.set()
     with pytest.raises(RequestError, match="the client has closed"):
         predict_formulas(model, asked, limits)
+
+
+def test_the_time_to_wait_for_a_turn_does_not_count(client):
+    limits = Limits(ServeConfig(max_seconds=600), began=time.monotonic() - 700)
+    request = Request({"type": "http"})
+    client.portal.call(while_connected, request, limits.advance, limits)
+    assert limits.rows == 1
 
 
 def test_nobody_predicts_for_a_client_that_has_gone():

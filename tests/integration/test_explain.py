@@ -70,7 +70,7 @@ def test_people_see_tables(model, xtalshift, monkeypatch):
 def test_careless_uses_are_told_what_to_do(model, warm_model, table, tmp_path, xtalshift):
     told = {
         ("explain", model, "Xx"): "formula 'Xx': unknown element 'Xx'",
-        ("explain", model, "NaCl", "Xx", "--strict"): "Xx: formula 'Xx': unknown element",
+        ("explain", model, "NaCl", "Xx", "--strict"): "Error: formula 'Xx': unknown element",
         ("explain", model, "NaCl", "--class", "metal"): "the model predicts numbers",
         ("explain", model, "gone.csv"): "gone.csv is neither a file nor a formula",
         ("explain", model, table, "NaCl"): "give one file alone, or formulas only",

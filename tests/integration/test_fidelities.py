@@ -51,7 +51,7 @@ def test_one_command_learns_from_both(xtalshift, mixed, tmp_path, quick):
     [
         (("--fidelity", "measured"), "--fidelity is a value of the column"),
         (("--fidelity-col", "how", "--split", "x.csv"), "--fidelity-col and --split do not go"),
-        (("--fidelity-col", "how", "--bounds", "use"), "--bounds use and --fidelity-col do not go"),
+        (("--fidelity-col", "how", "--bounds", "use"), "--bounds and --fidelity-col do not go"),
         (("--fidelity-col", "how", "--fidelity", "measure"), "did you mean 'measured'?"),
         (("--fidelity-col", "hw"), "did you mean 'how'?"),
         (("--fidelity-col", "how", "--fidelity", "measured,PBE,GW"), "3 fidelities are named"),

@@ -118,7 +118,7 @@ def test_parquet_without_rows_without_values_and_with_numbers(tmp_path):
     [
         (b"", "is empty"),
         (b"\n\n", "no header row"),
-        (b"PK\x03\x04\x00", "binary, not text"),
+        (b"PK\x03\x04\x00", "a damaged zip archive"),
         (b"formula,y,y\nFe,1,2\n", "two columns are named 'y'"),
     ],
 )

@@ -68,7 +68,7 @@ class TestRows:
     def test_very_few_rows_train_and_select_both(self):
         rows = draw_rows(self.groups[:5])
         assert rows.train.tolist() == rows.validation.tolist() == [0, 1, 2, 3, 4]
-        with pytest.raises(SplitError, match="1 usable rows; at least 2"):
+        with pytest.raises(SplitError, match="1 usable row; at least 2"):
             draw_rows(self.groups[:1])
 
 

@@ -109,8 +109,10 @@ class Fuzzed:
         return self.client.get("/api/v1/openapi.json").json()
 
     def example(self, example: dict) -> dict:
-        """Return an example of the description, about what there is."""
-        return {name: self.known.get(name, value) for name, value in example.items()}
+        """Return an example of the description, about what there is; a name is taken only once."""
+        return {
+            name: self.known.get(name, value) for name, value in example.items() if name != "name"
+        }
 
 
 @st.composite
@@ -155,7 +157,7 @@ def addresses_of(draw: st.DrawFn, fuzzed: Fuzzed, method: str, path: str) -> str
     """Return the address of a route about something, mostly about what there is."""
     kind = path.removeprefix("/api/v1").split("/")[1]
     words = fuzzed.words
-    if method == "DELETE" or path.endswith("/delete"):
+    if method.upper() == "DELETE" or path.endswith("/delete"):
         kind, words = f"old {kind}", WORDS  # what others ask for stays
     for place in re.findall(r"\{[^}]*\}", path):
         own = fuzzed.known.get(f"{kind} {place}", fuzzed.known.get(kind, "1"))

@@ -15,6 +15,7 @@ from xtalshift.structure.structure_files import is_structure_file
 _HEAD = 4096
 _PDF_WITHIN = 1024
 _TAR_MARK = 257
+_GZIP = b"\x1f\x8b"
 _SAVE_AS = "save the table as .xlsx or as CSV UTF-8, and give that"
 
 
@@ -54,7 +55,7 @@ _WEB_PAGE = _Content(
 _XML = _Content("XML", f"open it in the program that wrote it, {_SAVE_AS}")
 _BEGINNINGS: Mapping[bytes, _Content] = {
     b"PAR1": _PARQUET,
-    b"\x1f\x8b": _PACKED,
+    _GZIP: _PACKED,
     b"\xd0\xcf\x11\xe0": _Content(
         "an old Office file, as Excel (.xls) and Word (.doc) write them", _SAVE_AS
     ),
@@ -101,7 +102,7 @@ def refuse_mistaken(path: Path, kind: str) -> None:
     with path.open("rb") as stream:
         head = stream.read(_HEAD)
     if packed:
-        if not head.startswith(b"\x1f\x8b"):
+        if not head.startswith(_GZIP):
             raise DataError("it is not packed by gzip; leave .gz out of its name")
         try:
             with gzip.open(path) as stream:

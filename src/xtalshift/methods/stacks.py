@@ -62,6 +62,11 @@ CLASS_SECONDS = {"ridge": 1.0, "lightgbm": 1.5, "extra-trees": 0.6, "ensemble": 
 """The same of classifiers, for two classes."""
 
 
+def _at(scale: ScaleName) -> str:
+    """Return the end of the name of a member that is fitted on a scale."""
+    return "" if scale == "none" else f"@{scale}"
+
+
 def _auto_classes(settings: MethodSettings, seed: int | None) -> Classifier:
     """Return the stack of classes: the members of `_auto` that have a form for classes."""
     from xtalshift.estimators.stack import Member
@@ -140,7 +145,7 @@ def _auto(settings: MethodSettings, seed: int | None) -> Regressor:
     without = {" without pretrained": ENCODER, " on pretrained": PLAIN}
     members = [
         Member(
-            f"{name}{which}{'' if scale == 'none' else f'@{scale}'}",
+            f"{name}{which}{_at(scale)}",
             kinds[name],
             scale,
             max_rows=MANY_ROWS if name in few else None,
@@ -154,7 +159,7 @@ def _auto(settings: MethodSettings, seed: int | None) -> Regressor:
     ]
     members += [
         Member(
-            f"svr on more rows{'' if scale == 'none' else f'@{scale}'}",
+            f"svr on more rows{_at(scale)}",
             estimators.SVRegressor(gammas=(0.3, 1.0), max_rows=CRYSTAL_ROWS, clip=clip),
             scale,
             min_rows=KERNEL_ROWS + 1,
@@ -223,7 +228,7 @@ def corrections(settings: MethodSettings) -> list[Correction]:
     trees = estimators.ForestRegressor(n_estimators=100, threads=threads, clip=clip)
     found = []
     for scale in SCALES:
-        at = "" if scale == "none" else f"@{scale}"
+        at = _at(scale)
         found += [
             Correction(f"line{at}", line, "start", "errors", scale),
             Correction(f"svr on errors{at}", svr, "both", "errors", scale),
@@ -376,7 +381,7 @@ def corrections_of_all(settings: MethodSettings) -> list[Correction]:
         ),
         *(
             Correction(
-                f"{name} alone{'' if scale == 'none' else f'@{scale}'}",
+                f"{name} alone{_at(scale)}",
                 regressor,
                 "features",
                 "targets",

@@ -9,7 +9,9 @@ from xtalshift.benchmark.prepare import prepare_shared
 from xtalshift.benchmark.spec import BenchmarkSpec
 from xtalshift.data.clean import clean_table
 from xtalshift.data.readers import read_table
+from xtalshift.errors import FormulaError
 from xtalshift.jobs.split import iter_parts
+from xtalshift.progress import NO_PROGRESS
 from xtalshift.splits import SOAPLOCOSplit
 from xtalshift.splits.split_spec import SplitSpec
 
@@ -188,6 +190,40 @@ def test_a_benchmark_splits_by_structure(tables):
     counts = pd.Series([fold.split for fold in shared.folds.values()]).value_counts()
     assert counts.to_dict() == {"prototypes": 3, "loco": 2, "soap": 8}
     assert shared.problems["t"].settings.blocks == "magpie"  # what methods see is not changed
+
+
+def test_a_benchmark_leaves_a_crystal_out_that_one_method_cannot_take(tables, tmp_path):
+    frame = pd.read_parquet(tables[1])
+    frame["y"] = np.arange(64.0)
+    assert frame.loc[5, "cif"].endswith(" 1\n")
+    frame.loc[5, "cif"] = frame.loc[5, "cif"].removesuffix(" 1\n") + " 0.5\n"
+    frame.to_parquet(tmp_path / "texts.parquet")
+    spec = {
+        "data": {"t": {"dataset": str(tmp_path / "texts.parquet"), "target": "y", "id_col": "id"}},
+        "splits": {"loco": {"scheme": "loco", "params": {"n_clusters": 2}}},
+        "methods": ["dummy", "ridge@magpie", "ridge@sites"], "seeds": 1, "audit": False,
+    }  # fmt: skip
+    said = []
+
+    class Listener(type(NO_PROGRESS)):
+        def say(self, text):
+            said.append(text)
+
+    spec = BenchmarkSpec.from_dict(spec).check_methods()
+    shared, whole = prepare_shared(spec, {}, Listener())
+    problem = shared.problems["t"]
+    assert problem.data.y.tolist() == whole["t"].data.y.tolist()
+    assert sorted(problem.data.y) == [value for value in range(64) if value != 5]
+    assert {len(X) for X in problem.X.values()} == {63}
+    assert problem.tails == pytest.approx(np.quantile(problem.data.y, [0.05, 0.95]))
+    tested = np.concatenate([fold.test_rows for fold in shared.folds.values()])
+    assert sorted(tested) == list(range(63))
+    assert problem.describe().cleaning.rows_dropped == 1
+    (line,) = [text for text in said if "left out" in text]
+    assert line.startswith("  1 row is left out for every method: no sites features (row 6: a site")
+    strict = spec.data["t"].model_copy(update={"strict": True})
+    with pytest.raises(FormulaError, match="row 6: no sites features"):
+        prepare_shared(spec.model_copy(update={"data": {"t": strict}}), {})
 
 
 def test_check_names_rows_of_one_crystal(xtalshift, tmp_path):

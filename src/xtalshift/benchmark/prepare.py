@@ -22,6 +22,7 @@ from xtalshift.errors import SplitError
 from xtalshift.featurize import CompositionFeaturizer
 from xtalshift.featurize.blocks import Blocks
 from xtalshift.model.inputs import (
+    drop_without_features,
     only_clean,
     read_fidelities,
     read_inputs,
@@ -39,6 +40,7 @@ from xtalshift.splits.schemes import (
     own_features,
     scheme_needs,
 )
+from xtalshift.words import plural
 
 MIN_TRAIN_ROWS = 20
 MIN_TEST_AFTER_LABELS = 10
@@ -70,7 +72,7 @@ def prepare_shared(
     """Return the rows and folds of a benchmark, and its tables by name.
 
     Without `compute` the features of the methods are left out: a plan does not need them, and those
-    of pretrained networks take minutes.
+    of pretrained networks take minutes. Rows that lack some of them are then still there.
     """
     features = wanted_features(spec)
     problems: dict[str, Problem] = {}
@@ -79,7 +81,7 @@ def prepare_shared(
         splits = [split for _, split in _splits_of(spec, name)]
         problem, tables[name] = prepare_table(name, data, features, splits, progress)
         if compute:
-            problem = compute_features(problem, tables[name], features, progress)
+            problem, tables[name] = compute_features(problem, tables[name], features, progress)
         problems[name] = problem
         for fold in make_folds(spec, name, tables[name], progress):
             folds[fold.key] = fold
@@ -161,15 +163,23 @@ def prepare_table(
         rows = np.sort(draw.choice(len(data), settings.sample, replace=False))
         data, space = data.take(rows), space[rows]
         progress.say(f"  {settings.sample:,} of them drawn at random, the same for every seed")
-    least, most = np.quantile(data.y[~data.bounded], [TAIL_SHARE, 1 - TAIL_SHARE])
-    # tasks do not need the other columns, but the description is that of the whole table
-    slim = replace(data, columns=pd.DataFrame())
-    slim.__dict__["description"] = data.description
     problem = Problem(
-        name, slim, settings, {}, (float(least), float(most)), settings.encoder, lower,
-        lower_name, tuple(settings.targets), others,
+        name, _slim(data), settings, {}, _tails(data), settings.encoder, lower, lower_name,
+        tuple(settings.targets), others,
     )  # fmt: skip
     return problem, Table(data, space)
+
+
+def _slim(data: Dataset) -> Dataset:
+    """Return rows without the columns that no task needs, described as the whole table."""
+    slim = replace(data, columns=pd.DataFrame())
+    slim.__dict__["description"] = data.description
+    return slim
+
+
+def _tails(data: Dataset) -> tuple[float, float]:
+    least, most = np.quantile(data.y[~data.bounded], [TAIL_SHARE, 1 - TAIL_SHARE])
+    return float(least), float(most)
 
 
 def compute_features(
@@ -177,8 +187,11 @@ def compute_features(
     table: Table,
     features: tuple[Blocks, ...],
     progress: Progress = NO_PROGRESS,
-) -> Problem:
-    """Return a problem with the features of its rows.
+) -> tuple[Problem, Table]:
+    """Return a problem with the features of its rows, and its table.
+
+    A row that lacks the features of one method is left out for all of them, so that their errors
+    are those of the same rows.
 
     Parameters
     ----------
@@ -193,18 +206,32 @@ def compute_features(
 
     Raises
     ------
-    DataError
-        If a row has no such features.
+    FormulaError
+        If no row has the features of a method, or the table is strict and one lacks them.
     """
     values: dict[Blocks, FloatArray] = {}
+    data, kept = table.data, np.arange(len(table.data))
     for block in features:
         if block == problem.settings.blocks:
             values[block] = table.X
             continue
         say_overlap(problem.blocks(block), table.data, progress)
-        computed = problem.featurizer(block).transform(table.data.materials)
-        values[block] = np.hstack([computed, table.data.materials.extra])
-    return replace(problem, X=values)
+        computed = problem.featurizer(block).featurize(table.data.materials)
+        values[block] = np.hstack([computed.values, table.data.materials.extra])
+        data, good, finding = drop_without_features(
+            data, computed.reasons[kept], strict=problem.settings.strict, blocks=block
+        )
+        kept = kept[good]
+        if finding is not None:
+            progress.say(
+                f"  {plural(finding.count, 'row', 'is', 'are')} left out for every method: no "
+                f"{block} features ({finding.first()})"
+            )
+    if len(kept) < len(table.data):
+        table = Table(data, table.X[kept])
+        values = {block: found[kept] for block, found in values.items()}
+        problem = replace(problem, data=_slim(data), tails=_tails(data))
+    return replace(problem, X=values), table
 
 
 def read_others(settings: BenchmarkData, progress: Progress) -> dict[str, Dataset]:

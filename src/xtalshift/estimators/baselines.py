@@ -119,6 +119,7 @@ class Boosted:
     learning_rate: float
     num_leaves: int
     early_stopping: int
+    max_bin: int
     threads: int
 
     def _parameters(self, n: int, seed: int, loss: dict[str, Any]) -> dict[str, Any]:
@@ -127,6 +128,7 @@ class Boosted:
             **loss,
             "learning_rate": self.learning_rate,
             "num_leaves": self.num_leaves,
+            "max_bin": self.max_bin,
             "min_data_in_leaf": min(20, max(1, n // 10)),
             "feature_fraction": 0.5,
             "bagging_fraction": 0.8,
@@ -225,6 +227,9 @@ class LightGBMRegressor(Boosted, LightGBMPredictor, Regressor):
         Leaves per tree.
     early_stopping : int, default 50
         Stop after this many trees without a better validation error.
+    max_bin : int, default 255
+        Most intervals into which the values of a feature are sorted. Of few rows most of the time
+        goes into trying their ends.
     loss : {"absolute", "squared", "huber"}, default "absolute"
         Loss of the trees and of their validation error. The Huber loss is squared for errors below
         one standard deviation of the targets, and linear above.
@@ -373,7 +378,7 @@ class QuantileLightGBMRegressor(QuantileLightGBMPredictor, LightGBMRegressor):
     ----------
     level : float, default 0.9
         Share of targets between the two quantiles, half of the rest on either side.
-    n_estimators, learning_rate, num_leaves, early_stopping, threads
+    n_estimators, learning_rate, num_leaves, early_stopping, max_bin, threads
         As in `LightGBMRegressor`; each set stops on its own loss.
     validation_fraction, random_state
         As in `IRNetRegressor`.

@@ -305,6 +305,7 @@ class LightGBMClassPredictor(ClassPredictor):
     learning_rate: float = 0.05
     num_leaves: int = 63
     early_stopping: int = 50
+    max_bin: int = 255
     threads: int = 1
 
     def _shares(self, X: FloatArray) -> FloatArray:

@@ -159,7 +159,7 @@ class LightGBMClassifier(Boosted, LightGBMClassPredictor, Classifier):
 
     Parameters
     ----------
-    n_estimators, learning_rate, num_leaves, early_stopping, threads
+    n_estimators, learning_rate, num_leaves, early_stopping, max_bin, threads
         As in `LightGBMRegressor`; a round grows one tree per class, or one for two classes.
     validation_fraction, random_state
         As in `IRNetClassifier`.

@@ -346,6 +346,7 @@ class LightGBMPredictor(Predictor):
     learning_rate: float = 0.05
     num_leaves: int = 63
     early_stopping: int = 50
+    max_bin: int = 255
     loss: Loss = "absolute"
     threads: int = 1
 

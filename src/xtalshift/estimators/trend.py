@@ -39,7 +39,7 @@ class TrendLightGBMRegressor(TrendLightGBMPredictor, LightGBMRegressor):
 
     Parameters
     ----------
-    n_estimators, learning_rate, num_leaves, early_stopping, loss, threads
+    n_estimators, learning_rate, num_leaves, early_stopping, max_bin, loss, threads
         As in `LightGBMRegressor`.
     alphas, clip
         As in `RidgeRegressor`; five folds, which no formula shares, choose the penalty.

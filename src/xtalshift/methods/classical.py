@@ -125,7 +125,7 @@ def _extra_trees(settings: MethodSettings, seed: int | None) -> Regressor:
 
 def class_boosting(settings: MethodSettings, seed: int | None) -> Classifier:
     """Return boosted trees of classes; their loss is the log loss."""
-    options = {k: v for k, v in settings.lightgbm.model_dump().items() if k != "loss"}
+    options = settings.lightgbm.model_dump(exclude={"loss"})
     return estimators.LightGBMClassifier(**options, threads=settings.threads, random_state=seed)
 
 

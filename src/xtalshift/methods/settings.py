@@ -48,6 +48,7 @@ class LightGBMConfig(Settings):
     learning_rate: float = Field(default=0.05, gt=0)
     num_leaves: int = Field(default=63, ge=2, le=131_072)
     early_stopping: int = Field(default=50, ge=1)
+    max_bin: int = Field(default=255, ge=2, le=65_535)
     loss: Loss = "absolute"
 
 

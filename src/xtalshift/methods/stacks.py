@@ -28,6 +28,9 @@ KERNEL_ROWS = 3000
 CRYSTAL_ROWS = 10_000
 """Most rows of the support vector machine that crystal structures get besides. It takes as long as
 boosted trees; from compositions more rows than `KERNEL_ROWS` gave it no weight."""
+BINS = 63
+"""Most intervals of a feature in boosted trees of a stack: with 255, fits take nearly twice as long
+and err as much, see docs/science/auto.md."""
 FOREST_ROWS = 10_000
 """Most rows of extremely randomised trees in a stack, which keep every row in a leaf."""
 MANY_ROWS = 10_000
@@ -60,6 +63,12 @@ SECONDS = {
 
 CLASS_SECONDS = {"ridge": 1.0, "lightgbm": 1.5, "extra-trees": 0.6, "ensemble": 9.0}
 """The same of classifiers, for two classes."""
+
+
+def _boosting(settings: MethodSettings) -> dict[str, Any]:
+    """Return the arguments of boosted trees in a stack, without their loss."""
+    chosen = settings.lightgbm.model_dump(exclude={"loss"})
+    return chosen | {"max_bin": min(BINS, settings.lightgbm.max_bin), "threads": settings.threads}
 
 
 def _at(scale: ScaleName) -> str:
@@ -118,8 +127,7 @@ def _auto_classes(settings: MethodSettings, seed: int | None) -> Classifier:
 def _auto(settings: MethodSettings, seed: int | None) -> Regressor:
     from xtalshift.estimators.stack import Member
 
-    clip, threads = settings.network.clip, settings.threads
-    boosting = {**settings.lightgbm.model_dump(), "threads": threads}
+    clip, threads, boosting = settings.network.clip, settings.threads, _boosting(settings)
     kinds: dict[str, Regressor] = {
         "ridge": estimators.RidgeRegressor(clip=clip),
         "svr": estimators.SVRegressor(gammas=(0.3, 1.0), max_rows=KERNEL_ROWS, clip=clip),
@@ -133,8 +141,8 @@ def _auto(settings: MethodSettings, seed: int | None) -> Regressor:
         "extra-trees": estimators.ForestRegressor(
             n_estimators=100, max_rows=FOREST_ROWS, threads=threads, clip=clip
         ),
-        "lightgbm": estimators.LightGBMRegressor(**boosting | {"loss": "absolute"}),
-        "lightgbm-squared": estimators.LightGBMRegressor(**boosting | {"loss": "squared"}),
+        "lightgbm": estimators.LightGBMRegressor(**boosting, loss="absolute"),
+        "lightgbm-squared": estimators.LightGBMRegressor(**boosting, loss="squared"),
     }
     few = {"svr", "kernel-ridge"}
     blocks = {
@@ -218,8 +226,7 @@ def corrections(settings: MethodSettings) -> list[Correction]:
     """Return the corrections that ``adapt --method auto`` tries."""
     from xtalshift.estimators.adapted_stack import Correction
 
-    clip, threads = settings.network.clip, settings.threads
-    boosting = {**settings.lightgbm.model_dump(), "threads": threads}
+    clip, threads, boosting = settings.network.clip, settings.threads, _boosting(settings)
     line = estimators.RidgeRegressor(alphas=(1.0, 10.0, 100.0, 1e6), clip=clip)
     svr = estimators.SVRegressor(penalties=(0.1, 1.0, 10.0), gammas=(0.1, 0.3, 1.0), clip=clip)
     kernel = estimators.KernelRidgeRegressor(
@@ -361,15 +368,14 @@ def corrections_of_all(settings: MethodSettings) -> list[Correction]:
     """
     from xtalshift.estimators.adapted_stack import Correction
 
-    clip, threads = settings.network.clip, settings.threads
-    boosting = {**settings.lightgbm.model_dump(), "threads": threads}
+    clip, threads, boosting = settings.network.clip, settings.threads, _boosting(settings)
     alone: dict[str, Regressor] = {
         "ridge": estimators.RidgeRegressor(clip=clip),
         "svr": estimators.SVRegressor(gammas=(0.3, 1.0), max_rows=KERNEL_ROWS, clip=clip),
         "extra-trees": estimators.ForestRegressor(
             n_estimators=100, max_rows=FOREST_ROWS, threads=threads, clip=clip
         ),
-        "lightgbm": estimators.LightGBMRegressor(**boosting | {"loss": "absolute"}),
+        "lightgbm": estimators.LightGBMRegressor(**boosting, loss="absolute"),
     }
     usual = corrections(settings)
     return [

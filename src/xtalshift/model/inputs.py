@@ -312,22 +312,46 @@ def _with_features(
     data: Dataset, features: Features, *, strict: bool
 ) -> tuple[Dataset, NDArray[np.float64]]:
     """Return rows and features; a row without them is rare, and dropped like any other bad row."""
-    X, reasons = features.values, features.reasons
-    bad = np.flatnonzero(reasons != "")
-    if bad.size:
-        row, number = int(bad[0]), int(data.row_numbers[bad[0]])
-        if strict or bad.size == len(data):
-            raise FormulaError(
-                f"row {number}: no features for {data.formulas[row]} (id {data.ids[row]}): "
-                f"{reasons[row]}"
-            )
-        good = np.flatnonzero(reasons == "")
-        example = Example(number, data.ids[row], data.formulas[row], reasons[row])
-        finding = Finding("formula without features", int(bad.size), (example,))
-        assert data.intake is not None
-        intake = replace(data.intake, rows_kept=len(good), dropped=(*data.intake.dropped, finding))
-        data, X = replace(data.take(good), intake=intake), X[good]
-    return data, np.hstack([X, data.materials.extra])
+    data, kept, _ = drop_without_features(data, features.reasons, strict=strict)
+    return data, np.hstack([features.values[kept], data.materials.extra])
+
+
+def drop_without_features(
+    data: Dataset, reasons: NDArray[np.object_], *, strict: bool, blocks: Blocks = ""
+) -> tuple[Dataset, NDArray[np.int64], Finding | None]:
+    """Return the rows that have features, their numbers among all, and what is said of the others.
+
+    Parameters
+    ----------
+    data : Dataset
+        n clean rows.
+    reasons : ndarray of str, shape (n,)
+        Why a row has no features, or an empty text.
+    strict : bool
+        Whether such a row is an error.
+    blocks : str
+        Name of the features, if there are several.
+
+    Raises
+    ------
+    FormulaError
+        If no row is left, or `strict` and one has no features.
+    """
+    bad, good = np.flatnonzero(reasons != ""), np.flatnonzero(reasons == "")
+    if not bad.size:
+        return data, good, None
+    row, number = int(bad[0]), int(data.row_numbers[bad[0]])
+    named = f"{blocks} features" if blocks else "features"
+    if strict or not good.size:
+        raise FormulaError(
+            f"row {number}: no {named} for {data.formulas[row]} (id {data.ids[row]}): "
+            f"{reasons[row]}"
+        )
+    example = Example(number, data.ids[row], data.formulas[row], reasons[row])
+    finding = Finding(f"formula without {named}", int(bad.size), (example,))
+    assert data.intake is not None
+    intake = replace(data.intake, rows_kept=len(good), dropped=(*data.intake.dropped, finding))
+    return replace(data.take(good), intake=intake), good, finding
 
 
 def _say_intake(data: Dataset, n_features: int, transform: str, progress: Progress) -> None:

@@ -27,7 +27,7 @@ def prepared(path, lines, **settings):
     path.write_text("\n".join(lines) + "\n")
     data = BenchmarkData.from_dict({"dataset": str(path), "target": "gap", **settings})
     problem, table = prepare_table("table", data, ("magpie",))
-    return compute_features(problem, table, ("magpie",))
+    return compute_features(problem, table, ("magpie",))[0]
 
 
 @pytest.fixture(scope="module")

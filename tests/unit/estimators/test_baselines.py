@@ -6,6 +6,7 @@ import pytest
 from estimator_toys import data
 from xtalshift.estimators import (
     ConstantRegressor,
+    LightGBMRegressor,
     RidgeRegressor,
 )
 
@@ -28,3 +29,15 @@ def test_features_far_outside_training_are_clipped_and_counted():
     far[1, 0], far[1, 3] = 1e6, -1e6
     assert model.n_clipped(far).tolist() == [0, 2]
     assert abs(model.predict(far)[1] - 50) < 500
+
+
+def test_boosted_trees_cut_a_feature_at_the_ends_of_its_bins():
+    X, y = data(400)
+    most = {}
+    for bins in (4, 16):
+        regressor = LightGBMRegressor(n_estimators=60, max_bin=bins, random_state=0)
+        table = regressor.fit(X, y).trees_.trees
+        most[bins] = max(
+            len(np.unique(table.threshold[table.feature == one])) for one in set(table.feature)
+        )
+    assert most[4] <= 3 < most[16] <= 15

@@ -26,6 +26,7 @@ from xtalshift.methods import (
     register_method,
 )
 from xtalshift.methods.registry import Family, override
+from xtalshift.methods.settings import LightGBMConfig
 from xtalshift.structure import Structures
 
 pytestmark = pytest.mark.usefixtures("few_corrections")
@@ -326,3 +327,13 @@ def test_auto_shows_a_support_vector_machine_more_rows_of_crystals():
     assert few.regressor.max_rows == 3000
     assert (more.min_rows, more.regressor.max_rows) == (3001, 10_000)
     assert more.effort(9000) > 9 * few.effort(9000)  # left out first when time is short
+
+
+def test_boosted_trees_of_a_stack_have_fewer_bins_than_alone():
+    assert build_method("lightgbm", SETTINGS, seed=0).max_bin == 255
+    for most, expected in ((255, 63), (31, 31)):
+        settings = SETTINGS.model_copy(update={"lightgbm": LightGBMConfig(max_bin=most)})
+        members = {one.name: one for one in build_method("auto", settings, seed=0).members}
+        trees = members["lightgbm"], members["lightgbm-squared@asinh"]
+        assert [one.regressor.max_bin for one in trees] == [expected, expected]
+        assert [one.regressor.loss for one in trees] == ["absolute", "squared"]

@@ -217,13 +217,14 @@ def hold(folder, queue):
 
 def test_a_held_folder_makes_others_wait(tmp_path):
     context = multiprocessing.get_context("fork")
-    queue = context.Queue()
+    queue = context.SimpleQueue()  # what is put is sent at once; threads of a Queue may be late
     holders = [context.Process(target=hold, args=(tmp_path, queue)) for _ in range(3)]
     for holder in holders:
         holder.start()
-    assert [queue.get(timeout=30) for _ in range(6)] == ["begin", "end"] * 3
     for holder in holders:
-        holder.join()
+        holder.join(timeout=30)
+    assert [holder.exitcode for holder in holders] == [0, 0, 0]
+    assert [queue.get() for _ in range(6)] == ["begin", "end"] * 3
     assert names(tmp_path) == []
 
 

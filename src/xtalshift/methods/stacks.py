@@ -29,8 +29,8 @@ CRYSTAL_ROWS = 10_000
 """Most rows of the support vector machine that crystal structures get besides. It takes as long as
 boosted trees; from compositions more rows than `KERNEL_ROWS` gave it no weight."""
 BINS = 63
-"""Most intervals of a feature in boosted trees of a stack: with 255, fits take nearly twice as long
-and err as much, see docs/science/auto.md."""
+"""Most intervals of a feature in boosted trees of a stack: with 255, fits take twice as long, and
+errors are as large, see docs/science/auto.md."""
 FOREST_ROWS = 10_000
 """Most rows of extremely randomised trees in a stack, which keep every row in a leaf."""
 MANY_ROWS = 10_000

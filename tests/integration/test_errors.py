@@ -207,6 +207,19 @@ def test_a_fault_of_the_program_says_so(xtalshift, table, tmp_path, monkeypatch)
     )
 
 
+def test_an_error_without_memory_for_itself(xtalshift, table, tmp_path, monkeypatch):
+    def broken(*_, **__):
+        raise SystemError("error return without exception set")
+
+    monkeypatch.setattr("xtalshift.jobs.run.run", broken)
+    outcome = xtalshift("run", "--dataset", table, "--target", "gap", "--out", tmp_path / "r")
+    assert outcome.code == 1
+    assert outcome.err == (
+        "Error: memory ran out (error return without exception set); "
+        "use fewer workers, threads or rows, or a larger limit\n"
+    )
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -127,7 +127,8 @@ def test_little_memory_and_few_files(shell):
     done = shell("ulimit -n 10; xtalshift screen m t.csv -o s --workers 2")
     assert done.returncode == 1
     assert done.stderr == "Error: Too many open files; raise the limit of the shell (ulimit -n)\n"
-    done = shell("ulimit -v 400000; xtalshift train t.csv -o n --target gap --method erm")
+    # PyTorch is too large for this. With less, memory may also end where a library aborts.
+    done = shell("ulimit -v 600000; xtalshift train t.csv -o n --target gap --method erm")
     assert done.returncode == 1
     assert "Error: memory ran out" in done.stderr
     assert "Traceback" not in done.stderr

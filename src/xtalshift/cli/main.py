@@ -20,8 +20,14 @@ from xtalshift.errors import UsageError, XtalshiftError
 _WORD, _MESSAGE = 300, 3000
 """Most characters of a word and of a message on the terminal."""
 
-_NO_MEMORY = re.compile("allocate memory|out of memory|cannot map|failed to map|start new thread")
-"""Words of libraries where memory (or the number of threads) ran out."""
+_NO_MEMORY = re.compile(
+    "allocate memory|out of memory|cannot map|failed to map|start new thread"
+    "|error return without exception set"
+)
+"""Words of libraries where memory (or the number of threads) ran out.
+
+The last ones are Python's, where no memory was left for the error itself.
+"""
 
 _NOTHING_KEPT = "Nothing was finished that could be continued."
 

@@ -1,6 +1,6 @@
 """The default model on crystals it has not seen the like of, from several sets of features.
 
-    python benchmarks/structure_default.py dielectric --out FITS.jsonl [--rows 1000]
+    python benchmarks/structure_default.py dielectric --out FITS.jsonl [--rows 1000] [--seed 0]
         [--schemes LOCO,SparseXcluster] [--methods auto,svr] [--sets composition,structure]
     python benchmarks/structure_default.py dielectric --out FITS.jsonl --summary
 
@@ -45,7 +45,9 @@ SETS = {
     "chgnet only": "chgnet",
     "chgnet": "+chgnet",
     "structure and chgnet": "+structure+chgnet",
+    "structure and chgnet-random": "+structure+chgnet-random",
     "structure and sevennet": "+structure+sevennet",
+    "structure and sevennet-random": "+structure+sevennet-random",
     "all": "+structure+chgnet+sevennet",
 }
 MEAN = ("ridge", "svr", "lightgbm")  # the mean of their predictions is a row of the table
@@ -112,6 +114,7 @@ def main() -> None:
     parser.add_argument("--parts", help="numbers of the parts (default: all)")
     parser.add_argument("--methods", default="ridge,svr,lightgbm,auto")
     parser.add_argument("--sets", default=",".join(SETS))
+    parser.add_argument("--seed", type=int, default=0, help="seed of the fits")
     parser.add_argument("--summary", action="store_true", help="print the table only")
     options = parser.parse_args()
     folder = Path(os.environ["XTALSHIFT_DATA"])
@@ -133,7 +136,7 @@ def main() -> None:
     done = set()
     if options.out.exists():
         done = {
-            (f["method"], f["features"], f["scheme"], f["part"])
+            (f["method"], f["features"], f["scheme"], f["part"], f.get("seed", 0))
             for f in map(json.loads, options.out.open())
         }
     features = {}
@@ -146,7 +149,7 @@ def main() -> None:
         if options.parts is None or str(part) in options.parts.split(",")
     ]
     for scheme, part, method, name in todo:
-        if (method, name, scheme, part) in done:
+        if (method, name, scheme, part, options.seed) in done:
             continue
         of_scheme = folds[folds["scheme"] == scheme]
         tested = of_scheme[of_scheme["fold"] % PARTS[scheme] == part]["id"]
@@ -166,6 +169,7 @@ def main() -> None:
             rows=rows,
             intervals=IntervalConfig(method="none"),
             domain=False,
+            seed=options.seed,
         )
         predicted = model.predict_features(features[blocks][test])
         own = getattr(model.regressor, "out_of_fold_", None)
@@ -176,6 +180,7 @@ def main() -> None:
             "scheme": scheme,
             "part": part,
             "of": PARTS[scheme],
+            "seed": options.seed,
             "ids": ids[test].tolist(),
             "predicted": predicted.tolist(),
             "mean_of_training": float(data.y[known].mean()),

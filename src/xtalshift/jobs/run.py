@@ -40,6 +40,7 @@ from xtalshift.benchmark.spec import BenchmarkData, BenchmarkSpec, BenchmarkSpli
 from xtalshift.benchmark.store import RECORDS_FILE, describe_kept
 from xtalshift.benchmark.tasks import TaskContext
 from xtalshift.benchmark.worker import MODEL_FOLDER, task_folder
+from xtalshift.data import Dataset
 from xtalshift.data.fidelities import part_fidelities
 from xtalshift.data.readers import read_configured
 from xtalshift.data.writers import write_frame
@@ -120,11 +121,12 @@ def run(
     named = [features_of(name, config.data.features) for name in config.methods if name in METHODS]
     needed = filter(needs_structures, named)
     config = config.model_copy(update={"data": settle_structures(config.data, [*needed])})
-    config = _for_bounds(_for_classes(_with_family(config, progress), progress))
+    table = read_configured(config.data)
+    config = _for_bounds(_for_classes(_with_family(config, table, progress), table, progress))
     spec = spec_of(config)
     wanted = None
     if config.candidates is not None:
-        wanted = read_candidates(config, read_configured(config.data).classes, progress)
+        wanted = read_candidates(config, table.classes, progress)
     executor = executor or make_executor()
     out = Path(out)
     with lock_folder(out), resumable(partial(describe_kept, out)):
@@ -174,7 +176,7 @@ def run(
     return results
 
 
-def _with_family(config: RunConfig, progress: Progress) -> RunConfig:
+def _with_family(config: RunConfig, table: Dataset, progress: Progress) -> RunConfig:
     """Return the settings with the family to hold out, if the usual one is not in the file."""
     split = config.split
     if (
@@ -183,7 +185,6 @@ def _with_family(config: RunConfig, progress: Progress) -> RunConfig:
         or not Path(config.data.dataset).is_file()
     ):
         return config
-    table = read_configured(config.data)
     if config.fidelity.column is not None:
         table = part_fidelities(table, config.fidelity.column, config.fidelity.values).high
     compositions = table.materials.compositions
@@ -198,13 +199,12 @@ def _with_family(config: RunConfig, progress: Progress) -> RunConfig:
     return config.model_copy(update={"split": split.model_copy(update={"family": family})})
 
 
-def _for_classes(config: RunConfig, progress: Progress) -> RunConfig:
+def _for_classes(config: RunConfig, table: Dataset, progress: Progress) -> RunConfig:
     """Return the settings without what a target that is a class does not have."""
-    data = read_configured(config.data)
-    if data.classes is None:
+    if table.classes is None:
         return config
     changes: dict[str, Any] = {}
-    if "prior" in config.split.active and not data.ordered:
+    if "prior" in config.split.active and not table.ordered:
         progress.say(
             "Classes have no order, so that none is a tail: the split prior is left out (with "
             "--task ordinal and --class-order they have)"

@@ -264,9 +264,11 @@ def laplacian(X: FloatArray, y: FloatArray, outs: list[FloatArray]) -> list[Floa
     return [np.stack(columns, axis=1) for columns in found]
 
 
-def forest(X: FloatArray, y: FloatArray, outs: list[FloatArray]) -> list[FloatArray]:
+def forest(
+    X: FloatArray, y: FloatArray, outs: list[FloatArray], trees: int = 300
+) -> list[FloatArray]:
     """Return predictions of extremely randomised trees."""
-    model = ExtraTreesRegressor(300, max_features=1 / 3, random_state=0, n_jobs=1).fit(X, y)
+    model = ExtraTreesRegressor(trees, max_features=1 / 3, random_state=0, n_jobs=1).fit(X, y)
     return [model.predict(out)[:, None] for out in outs]
 
 

@@ -604,7 +604,9 @@ def fit_clone(
         labels["classes"] = np.arange(data.classes)
     fitted: Learner = clone(regressor).set_params(random_state=data.rng)
     if "blocks" in fitted.uses:
-        labels |= {"blocks": data.blocks, "fresh": train.fresh, "val_fresh": validation.fresh}
+        labels["blocks"] = data.blocks
+    if "fresh" in fitted.uses:
+        labels |= {"fresh": train.fresh, "val_fresh": validation.fresh}
     if train.bounds is not None:
         labels |= {"bounds": train.bounds, "val_bounds": validation.bounds}
     return fitted.fit(

@@ -50,6 +50,7 @@ class KernelPredictor(Predictor):
 
     max_rows: int | None = None
     clip: float = 10.0
+    emphasis: Sequence[str] = ()
 
     def n_clipped(self, X: ArrayLike) -> NDArray[np.int64]:
         """Return how many features of each row were clipped, shape (n,)."""
@@ -59,17 +60,22 @@ class KernelPredictor(Predictor):
         scaled = in_blocks(self._sum, X)
         return self.target_mean_ + self.target_scale_ * (self.intercept_ + scaled)
 
+    def _scaled(self, X: FloatArray) -> FloatArray:
+        """Return features as the kernel sees them, shape (n, kept)."""
+        scaled = self.scaler_.transform(X)
+        return scaled if self.stretch_ is None else scaled * self.stretch_
+
     def _sum(self, X: FloatArray) -> FloatArray:
-        distance = distances(self.kernel_, self.scaler_.transform(X), self.rows_)
+        distance = distances(self.kernel_, self._scaled(X), self.rows_)
         return np.asarray(np.exp(-self.gamma_ * distance) @ self.dual_coef_)
 
     def _contributions(self, x: FloatArray, baselines: FloatArray) -> FloatArray:
-        row, others = self.scaler_.transform(x[None])[0], self.scaler_.transform(baselines)
+        row, others = self._scaled(x[None])[0], self._scaled(baselines)
         found = line_shares(self._gradient, row, others, _STEPS)
         return self.scaler_.spread(found * self.target_scale_)
 
     def _gradient(self, X: FloatArray) -> FloatArray:
-        """Return the gradient of `_sum` by standardised rows, shape (n, kept)."""
+        """Return the gradient of `_sum` by rows as the kernel sees them, shape (n, kept)."""
         weights = np.exp(-self.gamma_ * distances(self.kernel_, X, self.rows_)) * self.dual_coef_
         if self.kernel_ == "laplacian":
             found = np.stack(
@@ -80,9 +86,11 @@ class KernelPredictor(Predictor):
         return np.asarray(-2 * self.gamma_ * pull)
 
     @classmethod
-    def _saved(cls, found: Layout) -> Schema:  # noqa: ARG003
+    def _saved(cls, found: Layout) -> Schema:
+        stretch = {"stretch": SavedArray(np.float64, ("kept",), low=POSITIVE)}
         return {
             **SCALER,
+            **(stretch if "stretch" in found else {}),
             "rows": SavedArray(np.float64, ("rows", "kept")),
             "dual": SavedArray(np.float64, ("rows",)),
             "target": SavedArray(np.float64, (2,)),
@@ -94,6 +102,7 @@ class KernelPredictor(Predictor):
     def _get_state(self) -> Arrays:
         return {
             **self.scaler_.get_state(),
+            **({} if self.stretch_ is None else {"stretch": self.stretch_}),
             "rows": self.rows_,
             "dual": self.dual_coef_,
             "target": np.array([self.target_mean_, self.target_scale_]),
@@ -106,6 +115,7 @@ class KernelPredictor(Predictor):
         check_arrays(state, self._saved(state))
         self.scaler_ = FeatureScaler(self.clip).set_state(state)
         self.n_features_in_ = self.scaler_.n_features_in_
+        self.stretch_ = state.get("stretch")
         self.rows_, self.dual_coef_ = state["rows"], state["dual"]
         self.target_mean_, self.target_scale_ = (float(value) for value in state["target"])
         self.kernel_ = KERNELS[int(state["kernel"][0])]

@@ -44,6 +44,9 @@ class KernelRegressor(KernelPredictor, SearchedRegressor):
         Largest number of training rows, drawn without replacement; all if None.
     clip : float
         Features are clipped at this many standard deviations; a missing one becomes the mean.
+    emphasis : sequence of str
+        Blocks of features that together count as much in distances as all others together, however
+        many they are. Without such blocks, or without others, all features count alike.
     validation_fraction, random_state
         As in `Regressor`.
 
@@ -51,16 +54,19 @@ class KernelRegressor(KernelPredictor, SearchedRegressor):
     ----------
     n_rows_used_ : int
         Number of training rows used.
+    stretch_ : ndarray of float64, shape (kept,), or None
+        By how much the standardised features are stretched for `emphasis`; the mean square is 1.
     kernel_, gamma_ : str, float
         Chosen values; `gamma_` is not divided by the number of features any more.
-    rows_ : ndarray of float64, shape (m, d)
-        Standardised training rows with a coefficient.
+    rows_ : ndarray of float64, shape (m, kept)
+        Standardised and stretched training rows with a coefficient.
     dual_coef_ : ndarray of float64, shape (m,)
         Their coefficients, for standardised targets.
     intercept_ : float
         Of the standardised targets.
     """
 
+    uses = frozenset({"blocks"})
     _penalties = ""
     """Name of the argument with the penalties."""
 
@@ -87,10 +93,15 @@ class KernelRegressor(KernelPredictor, SearchedRegressor):
         train = draw_rows(train, self.max_rows, data.rng)
         scaler = FeatureScaler(self.clip).fit(train.X)
         mean, scale = mean_and_scale(train)
+        stretch = _stretch([data.blocks.get(name, range(0)) for name in self.emphasis], scaler)
         x, x_other = scaler.transform(train.X), scaler.transform(X)
+        if stretch is not None:
+            x *= stretch
+            x_other *= stretch
         rows = Labelled(x, (train.y - mean) / scale, train.weights)
         learned = {
             "scaler_": scaler,
+            "stretch_": stretch,
             "target_mean_": mean,
             "target_scale_": scale,
             "n_rows_used_": len(train.y),
@@ -127,6 +138,15 @@ class KernelRegressor(KernelPredictor, SearchedRegressor):
         for name, values in (("gammas", self.gammas), (self._penalties, penalties)):
             if not len(values) or not all(value > 0 for value in values):
                 raise ConfigError(f"{name} = {values}; expected positive numbers")
+
+
+def _stretch(emphasised: Sequence[range], scaler: FeatureScaler) -> FloatArray | None:
+    """Return what features are multiplied with, shape (kept,), None if nothing is to be done."""
+    chosen = np.isin(np.flatnonzero(scaler.kept_), np.concatenate([[], *map(np.array, emphasised)]))
+    n, few = len(chosen), int(chosen.sum())
+    if few in {0, n}:
+        return None
+    return np.sqrt(np.where(chosen, n / (2 * few), n / (2 * (n - few))))
 
 
 def _similarities(
@@ -173,7 +193,7 @@ class KernelRidgeRegressor(KernelRidgePredictor, KernelRegressor):
     max_rows : int, optional, default 5000
         As in `KernelRegressor`. Time grows with its third power, memory with the second: 0.8 GB at
         5000.
-    clip, validation_fraction, random_state
+    clip, emphasis, validation_fraction, random_state
         As in `KernelRegressor`.
 
     Attributes
@@ -208,7 +228,7 @@ class SVRegressor(SVPredictor, KernelRegressor):
         Half-width of the tube, in standard deviations of the targets.
     max_rows : int, optional, default 5000
         As in `KernelRegressor`.
-    clip, validation_fraction, random_state
+    clip, emphasis, validation_fraction, random_state
         As in `KernelRegressor`.
 
     Attributes

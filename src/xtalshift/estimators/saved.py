@@ -20,7 +20,7 @@ STRICT = ConfigDict(
 """How parts of a saved model are read: nothing is converted, and nothing else is allowed."""
 ANY_MACHINE: Mapping[str, Any] = {"device": "auto", "threads": 0}
 """Parameters that belong to the machine, as they are saved: the model may predict on another."""
-LATER = frozenset({"loss", "max_bin"})
+LATER = frozenset({"loss", "max_bin", "emphasis"})
 """Parameters that models of earlier versions lack; they have the default."""
 
 

@@ -475,7 +475,13 @@ class _View:
         rows = data.train
         X = rows.X if self.columns.all() else rows.X[:, self.columns]
         y = self.scale(rows.y).forward(rows.y)
-        return replace(data, train=replace(rows, X=X, y=y), rng=self.rng, checkpoint=None)
+        before = np.concatenate([[0], np.cumsum(self.columns)])  # kept columns before each
+        blocks = {
+            name: range(int(before[one.start]), int(before[one.stop]))
+            for name, one in data.blocks.items()
+        }
+        rows = replace(rows, X=X, y=y)
+        return replace(data, train=rows, rng=self.rng, checkpoint=None, blocks=blocks)
 
     def fit(self, data: FitData, finished: Finished | None) -> Any:
         """Return the member fitted to all rows, as its cross-fit has chosen if there was one."""

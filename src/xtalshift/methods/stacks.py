@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from xtalshift import estimators
+from xtalshift.featurize.blocks import OF_STRUCTURES
 from xtalshift.methods.registry import METHODS, build_method, register_method
 
 if TYPE_CHECKING:
@@ -128,9 +129,15 @@ def _auto(settings: MethodSettings, seed: int | None) -> Regressor:
     from xtalshift.estimators.stack import Member
 
     clip, threads, boosting = settings.network.clip, settings.threads, _boosting(settings)
+    svr: dict[str, Any] = {
+        "penalties": (3.0, 10.0),
+        "gammas": (0.1, 0.3),
+        "clip": clip,
+        "emphasis": tuple(sorted(OF_STRUCTURES)),
+    }
     kinds: dict[str, Regressor] = {
         "ridge": estimators.RidgeRegressor(clip=clip),
-        "svr": estimators.SVRegressor(gammas=(0.3, 1.0), max_rows=KERNEL_ROWS, clip=clip),
+        "svr": estimators.SVRegressor(**svr, max_rows=KERNEL_ROWS),
         "kernel-ridge": estimators.KernelRidgeRegressor(
             "laplacian",
             alphas=(0.01, 0.1),
@@ -168,7 +175,7 @@ def _auto(settings: MethodSettings, seed: int | None) -> Regressor:
     members += [
         Member(
             f"svr on more rows{_at(scale)}",
-            estimators.SVRegressor(gammas=(0.3, 1.0), max_rows=CRYSTAL_ROWS, clip=clip),
+            estimators.SVRegressor(**svr, max_rows=CRYSTAL_ROWS),
             scale,
             min_rows=KERNEL_ROWS + 1,
             max_rows=2 * CRYSTAL_ROWS,

@@ -19,9 +19,11 @@ from xtalshift.estimators import (
     GPRegressor,
     KernelRidgeRegressor,
     NeighborsRegressor,
+    SVRegressor,
     classical,
 )
 from xtalshift.estimators.base import FitData, Labelled
+from xtalshift.estimators.kernel_predictors import KernelRidgePredictor
 from xtalshift.estimators.kernels import solve_kernel
 from xtalshift.estimators.lightgbm_text import read_trees
 
@@ -158,6 +160,43 @@ def test_kernel_ridge_is_that_of_scikit_learn(kernel, weighted):
     expected = reference.predict(model.scaler_.transform(X)) * model.target_scale_
     found = model.predict(X) - model.target_mean_
     np.testing.assert_allclose(found, expected, rtol=1e-8, atol=1e-8)
+
+
+BLOCKS = {"magpie": range(4), "structure": range(4, 5), "symmetry": range(5, 6)}
+CRYSTAL = ("structure", "symmetry", "sevennet")
+
+
+def test_emphasised_blocks_count_as_much_as_all_others():
+    X, y = data(80)
+    X[:, 1] = 7.0  # constant, and dropped
+    fixed = {"kernel": "rbf", "alphas": (0.05,), "gammas": (0.7,)}
+    model = KernelRidgeRegressor(**fixed, emphasis=CRYSTAL)
+    model.fit(X[:60], y[:60], **held_out(X, y), blocks=BLOCKS)
+    square = model.stretch_**2
+    assert square[:3].sum() == pytest.approx(square[3:].sum())
+    assert square.mean() == pytest.approx(1)
+    x = model.scaler_.transform(X)
+    apart = [((x[:, None, i] - x[None, :, i]) ** 2).mean(axis=-1) for i in ([0, 1, 2], [3, 4])]
+    kernel = np.exp(-0.7 * (apart[0] + apart[1]) / 2)
+    targets = (y[:60] - y[:60].mean()) / model.target_scale_
+    reference = KernelRidge(alpha=0.05, kernel="precomputed").fit(kernel[:60, :60], targets)
+    expected = y[:60].mean() + model.target_scale_ * reference.predict(kernel[:, :60])
+    np.testing.assert_allclose(model.predict(X), expected, rtol=1e-9)
+    found = model.contributions(X[0], X[1:4])
+    np.testing.assert_allclose(found.sum(axis=-1), expected[0] - expected[1:4], rtol=1e-6)
+    loaded = KernelRidgePredictor(**fixed)
+    loaded._set_state(model._get_state())
+    np.testing.assert_array_equal(loaded.predict(X), model.predict(X))
+
+
+@pytest.mark.parametrize("blocks", [None, {"magpie": range(6)}, {"structure": range(6)}])
+def test_without_two_kinds_of_blocks_all_features_count_alike(blocks):
+    X, y = data(80)
+    plain, model = SVRegressor(random_state=0), SVRegressor(emphasis=CRYSTAL, random_state=0)
+    plain.fit(X, y)
+    model.fit(X, y, blocks=blocks)
+    assert model.stretch_ is None
+    np.testing.assert_array_equal(model.predict(X), plain.predict(X))
 
 
 @pytest.mark.parametrize("weighted", [False, True])

@@ -307,6 +307,20 @@ def test_a_member_sees_its_blocks_and_the_columns_of_the_user():
         StackPredictor(saved)._set_state(state)
 
 
+def test_a_member_knows_where_its_blocks_are_among_its_columns():
+    X = np.random.default_rng(0).normal(size=(60, 6))
+    blocks = {"one": range(2), "two": range(2, 3), "three": range(3, 4)}  # and two of the user
+    kernel = SVRegressor(emphasis=("one", "three"))
+    stack = StackRegressor(
+        [Member("a", kernel, without=frozenset({"one"})), Member("b", kernel)], random_state=0
+    )
+    with patch("xtalshift.estimators.stack.stack_weights", return_value=np.full(2, 0.5)):
+        stack.fit(X, X[:, 0] + X[:, 3], blocks=blocks)
+    stretch = [one.predictor.stretch_**2 for one in stack.members_]
+    np.testing.assert_allclose(stretch[0], [2 / 3, 2, 2 / 3, 2 / 3])
+    np.testing.assert_allclose(stretch[1], 1.0)  # three of six
+
+
 def test_members_without_their_block_are_left_out():
     X, y = data(40)
     stack = StackRegressor(by_blocks(), random_state=0)

@@ -327,6 +327,8 @@ def test_auto_shows_a_support_vector_machine_more_rows_of_crystals():
     assert few.regressor.max_rows == 3000
     assert (more.min_rows, more.regressor.max_rows) == (3001, 10_000)
     assert more.effort(9000) > 9 * few.effort(9000)  # left out first when time is short
+    assert {"structure", "symmetry", "sevennet"} <= {*few.regressor.emphasis}
+    assert more.regressor.emphasis == few.regressor.emphasis
 
 
 def test_boosted_trees_of_a_stack_have_fewer_bins_than_alone():

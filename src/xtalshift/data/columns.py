@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,7 +13,8 @@ from numpy.typing import NDArray
 from xtalshift.chem.formulas import Notation
 from xtalshift.data.classes import TaskChoice, number_finding, read_classes
 from xtalshift.data.dataset import Dataset
-from xtalshift.data.files import ID_NAMES, list_names, no_column
+from xtalshift.data.files import ID_NAMES, find_formula_column, list_names, no_column
+from xtalshift.data.formula_findings import contradictions
 from xtalshift.data.formula_texts import FormulaColumns, find_formulas
 from xtalshift.data.frames import RawTable
 from xtalshift.data.intake import Finding, Reading
@@ -144,6 +146,7 @@ def table_from_frame(
         if name not in {*formulas, id_col, target} and not _is_nested(frame[name])
     ]
     materials = materials or raw.formulas(reading).materials(reading.notation, ids=ids.tolist())
+    findings += _contradictions(frame, reading, found, materials)
     return Dataset(
         materials,
         targets=found_target.values,
@@ -254,6 +257,17 @@ def reading_of(raw: RawTable, options: ReadingOptions, notation: Notation, sourc
         options=_settled(raw, options, found),
         findings=raw.findings,
     )
+
+
+def _contradictions(
+    frame: pd.DataFrame, reading: ReadingOptions, found: FormulaColumns, materials: Materials
+) -> tuple[Finding, ...]:
+    """Return the rows whose structure is not that of the formula beside it, if there is one."""
+    with suppress(DataError):  # no column of formulas
+        name = find_formula_column(frame.columns, reading.formula_col)
+        if found.structures and name not in found.names:
+            return contradictions([str(cell) for cell in frame[name]], materials, name)
+    return ()
 
 
 def _describe_numbers(raw: RawTable) -> str:

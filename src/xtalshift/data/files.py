@@ -24,6 +24,9 @@ FORMULA_NAMES = (
 )
 """Names (any case) of formula columns, best first; their cells always remain text."""
 
+STATED_FORMULA = "formula_in_table"
+"""Column of an output with what the table says in ``formula``, which is that of the structure."""
+
 ID_NAMES = ("id", "material_id", "mp_id", "mpid", "jid", "task_id")
 """Names (any case) of columns of ids, best first."""
 

@@ -21,10 +21,11 @@ from xtalshift.data.intake import Finding, Reading
 from xtalshift.data.materials import Materials
 from xtalshift.data.number_style import AMBIGUOUS
 from xtalshift.data.numbers import read_numbers
-from xtalshift.data.row_findings import id_findings, same_rows
+from xtalshift.data.row_findings import id_findings, same_rows, unused_structures
 from xtalshift.data.settings import BY_DEFAULT, SEPARATORS, ReadingOptions
 from xtalshift.data.units import name_with_unit
 from xtalshift.errors import DataError
+from xtalshift.structure.symmetry import find_structure_column
 
 _MOST_LISTED = 12
 """Columns of numbers that a line lists."""
@@ -146,7 +147,7 @@ def table_from_frame(
         if name not in {*formulas, id_col, target} and not _is_nested(frame[name])
     ]
     materials = materials or raw.formulas(reading).materials(reading.notation, ids=ids.tolist())
-    findings += _contradictions(frame, reading, found, materials)
+    findings += _beside(raw, reading, found, materials)
     return Dataset(
         materials,
         targets=found_target.values,
@@ -259,13 +260,18 @@ def reading_of(raw: RawTable, options: ReadingOptions, notation: Notation, sourc
     )
 
 
-def _contradictions(
-    frame: pd.DataFrame, reading: ReadingOptions, found: FormulaColumns, materials: Materials
+def _beside(
+    raw: RawTable, reading: ReadingOptions, found: FormulaColumns, materials: Materials
 ) -> tuple[Finding, ...]:
-    """Return the rows whose structure is not that of the formula beside it, if there is one."""
+    """Return what is odd about formulas beside structures: contradictions, or structures unused."""
+    frame = raw.frame
+    if not found.structures:
+        name = find_structure_column(frame.columns)
+        known = name is None or raw.layout is None  # the catalogue says what its columns are
+        return () if known else unused_structures(frame[name].tolist(), str(name))
     with suppress(DataError):  # no column of formulas
         name = find_formula_column(frame.columns, reading.formula_col)
-        if found.structures and name not in found.names:
+        if name not in found.names:
             return contradictions([str(cell) for cell in frame[name]], materials, name)
     return ()
 

@@ -133,6 +133,35 @@ def test_ids_name_the_files_and_faults_are_counted(xtalshift, tables, tmp_path):
     assert "Name it: --id-col" in none.err
 
 
+def test_formulas_that_contradict_the_structures_are_told(xtalshift, trained, tmp_path):
+    """A shifted column of formulas: rows are read by their structures, and outputs show these."""
+    folder, table = trained / "cifs", tmp_path / "shifted.csv"
+    own = [name.partition("-")[0] for name in NAMES]
+    frame = pd.DataFrame({"id": NAMES, "formula": own[::-1], "y": VALUES})
+    frame.to_csv(table, index=False)
+    said = "a formula in column 'formula' that is not that of its structure (192 rows)"
+    example = "row 1: TlTe (id LiF-rocksalt): its structure is LiF"
+    for command in (("check",), ("train", "--method", "ridge", "-o", tmp_path / "m")):
+        name, *options = command
+        done = xtalshift(name, table, "--structures", folder, "--target", "y", *options)
+        assert done.code == 0, done.err
+        assert said in done.out + done.err
+        assert example in done.out + done.err
+    out, screened = tmp_path / "p.csv", tmp_path / "s"
+    given = (table, "--structures", folder)
+    for command in (("predict", "-o", out), ("screen", "--top", "192", "-o", screened)):
+        name, *options = command
+        done = xtalshift(name, trained / "model", *given, *options)
+        assert done.code == 0, done.err
+    for path in (out, screened / "top.csv"):
+        shown = pd.read_csv(path).set_index("id").loc[NAMES]
+        assert shown["formula"].tolist() == own
+        assert shown["formula_in_table"].tolist() == own[::-1]
+    frame.assign(formula=own).to_csv(table, index=False)
+    right = xtalshift("check", table, "--target", "y", "--structures", folder)
+    assert "that is not that of its structure" not in right.out
+
+
 def test_screening_a_folder(xtalshift, trained, tmp_path):
     out = tmp_path / "screened"
     done = xtalshift("screen", trained / "model", trained / "cifs", "--top", "3", "-o", out)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,17 +13,19 @@ from numpy.typing import NDArray
 from xtalshift.chem.formulas import Notation
 from xtalshift.data.classes import TaskChoice, number_finding, read_classes
 from xtalshift.data.dataset import Dataset
-from xtalshift.data.files import ID_NAMES, list_names, no_column
+from xtalshift.data.files import ID_NAMES, find_formula_column, list_names, no_column
+from xtalshift.data.formula_findings import contradictions
 from xtalshift.data.formula_texts import FormulaColumns, find_formulas
 from xtalshift.data.frames import RawTable
 from xtalshift.data.intake import Finding, Reading
 from xtalshift.data.materials import Materials
 from xtalshift.data.number_style import AMBIGUOUS
 from xtalshift.data.numbers import read_numbers
-from xtalshift.data.row_findings import id_findings, same_rows
+from xtalshift.data.row_findings import id_findings, same_rows, unused_structures
 from xtalshift.data.settings import BY_DEFAULT, SEPARATORS, ReadingOptions
 from xtalshift.data.units import name_with_unit
 from xtalshift.errors import DataError
+from xtalshift.structure.symmetry import find_structure_column
 
 _MOST_LISTED = 12
 """Columns of numbers that a line lists."""
@@ -144,6 +147,7 @@ def table_from_frame(
         if name not in {*formulas, id_col, target} and not _is_nested(frame[name])
     ]
     materials = materials or raw.formulas(reading).materials(reading.notation, ids=ids.tolist())
+    findings += _beside(raw, reading, found, materials)
     return Dataset(
         materials,
         targets=found_target.values,
@@ -254,6 +258,22 @@ def reading_of(raw: RawTable, options: ReadingOptions, notation: Notation, sourc
         options=_settled(raw, options, found),
         findings=raw.findings,
     )
+
+
+def _beside(
+    raw: RawTable, reading: ReadingOptions, found: FormulaColumns, materials: Materials
+) -> tuple[Finding, ...]:
+    """Return what is odd about formulas beside structures: contradictions, or structures unused."""
+    frame = raw.frame
+    if not found.structures:
+        name = find_structure_column(frame.columns)
+        known = name is None or raw.layout is None  # the catalogue says what its columns are
+        return () if known else unused_structures(frame[name].tolist(), str(name))
+    with suppress(DataError):  # no column of formulas
+        name = find_formula_column(frame.columns, reading.formula_col)
+        if name not in found.names:
+            return contradictions([str(cell) for cell in frame[name]], materials, name)
+    return ()
 
 
 def _describe_numbers(raw: RawTable) -> str:

@@ -24,6 +24,9 @@ FORMULA_NAMES = (
 )
 """Names (any case) of formula columns, best first; their cells always remain text."""
 
+STATED_FORMULA = "formula_in_table"
+"""Column of an output with what the table says in ``formula``, which is that of the structure."""
+
 ID_NAMES = ("id", "material_id", "mp_id", "mpid", "jid", "task_id")
 """Names (any case) of columns of ids, best first."""
 
@@ -123,8 +126,9 @@ def find_formula_column(columns: Iterable[object], requested: str | None = None)
             return folded[candidate]
     near = next((hint for hint in (near_miss(name, names) for name in FORMULA_NAMES) if hint), "")
     raise DataError(
-        f"no formula column (formula, composition, compound ...){near}. Name it: "
-        f"--formula-col. Columns: {list_names(names)}"
+        f"no formula column (formula, composition, compound ...){near}. Name it: --formula-col; "
+        "for crystal structures name the folder of their files (--structures), or their column "
+        f"(--structure-col). Columns: {list_names(names)}"
     )
 
 

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from xtalshift.chem.compositions import Compositions
+from xtalshift.chem.compositions import Compositions, parse_formulas
 from xtalshift.chem.elements import ELEMENT_CLASSES, SYMBOLS, load_elements
 from xtalshift.data.intake import MAX_EXAMPLES, Example, Finding
+from xtalshift.data.materials import Materials
 
 CAUSES = (
     ("cells, ", "a line with too many cells", "Put quotes around cells that contain a separator"),
@@ -44,6 +45,8 @@ _OTHER = "no formula that can be read", "Correct the formulas"
 _QUOTED = r"(?:'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\")"
 _REMARK = re.compile(rf"(?:{_QUOTED}|[^;]|;(?! ))+")
 _METALS = frozenset(ELEMENT_CLASSES["metal"])
+_ROUNDED = 0.01
+"""Atomic fractions that differ by no more are one formula: 0.3 and 1/3 in a formula of four."""
 _GLUED = re.compile(r"(?:[A-Z][a-z]?[0-9.]+)+[A-Z][a-z]?")  # Ti6Al4V
 
 
@@ -110,6 +113,48 @@ def formula_findings(
         kind = "properties of an element are not tabulated"
         findings.append(found(kind, rare, says, remedy))
     return tuple(findings)
+
+
+def contradictions(cells: Sequence[str], materials: Materials, column: str) -> tuple[Finding, ...]:
+    """Return the rows of which a column of formulas says something else than their structure.
+
+    Parameters
+    ----------
+    cells : sequence of str, length n
+        The cells; what is no formula is not compared.
+    materials : Materials
+        n rows with the compositions of their structures.
+    column : str
+        Name of the column.
+
+    Returns
+    -------
+    tuple of Finding
+        One finding with the number of such rows, or none. The order of the elements, multiples and
+        rounded amounts make no difference.
+    """
+    said = parse_formulas(cells, materials.notation)[0].element_fractions()
+    found = materials.compositions.element_fractions()
+    known = np.isfinite(said[:, 0]) & np.isfinite(found[:, 0])
+    differ = ((said > 0) != (found > 0)) | (np.abs(said - found) > _ROUNDED)
+    rows = np.flatnonzero(known & differ.any(axis=1))
+    if not rows.size:
+        return ()
+    examples = tuple(
+        Example(
+            row + 1,
+            str(materials.ids[row]),
+            f"{cells[row]} (id {materials.ids[row]})",
+            f"its structure is {materials.formulas[row]}",
+        )
+        for row in rows[:MAX_EXAMPLES].tolist()
+    )
+    kind = f"a formula in column {column!r} that is not that of its structure"
+    remedy = (
+        "Such rows are read by their structures: correct what names these, or the formulas; a "
+        "shifted column gives each row the value of another material"
+    )
+    return (Finding(kind, len(rows), examples, remedy, warns=True),)
 
 
 def _glued_alloys(texts: Sequence[str]) -> list[int]:

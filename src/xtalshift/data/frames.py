@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from xtalshift.chem.capitals import in_capitals
 from xtalshift.chem.mixtures import Amounts
 from xtalshift.chem.writing import write_formula
-from xtalshift.data.files import FORMULA_NAMES, naming_file
+from xtalshift.data.files import FORMULA_NAMES, STATED_FORMULA, naming_file
 from xtalshift.data.formula_texts import HEAD_ROWS, FormulaTexts, find_formulas, open_table
 from xtalshift.data.intake import Finding
 from xtalshift.data.materials import Materials
@@ -89,14 +89,17 @@ class RawTable:
     def shown(self, materials: Materials) -> pd.DataFrame:
         """Return the columns for an output.
 
-        The content of structure files is left out; rows with structures get their formulas.
+        The content of structure files is left out; rows with structures get their formulas, and
+        what the table says instead is kept as `STATED_FORMULA`.
         """
         frame = self.frame
         if self.layout is not None and self.layout.kind == "structures":
             frame = frame.drop(columns=STRUCTURE_COLUMN)
-        if materials.structures is not None and "formula" not in frame.columns:
-            frame = frame.assign(formula=materials.formulas)
-        return frame
+        if materials.structures is None:
+            return frame
+        if "formula" in frame.columns and STATED_FORMULA not in frame.columns:
+            frame = frame.assign(**{STATED_FORMULA: frame["formula"]})
+        return frame.assign(formula=materials.formulas)
 
     def numbers(self, name: str) -> tuple[NDArray[np.float64], NDArray[np.object_]]:
         """Return a column as numbers, see `xtalshift.data.numbers.parse_numbers`."""

@@ -27,8 +27,9 @@ def read_rows(text: str, kept: Collection[str] = ()) -> list[Plain]:
     text : str
         A list of objects; an object with such a list, as OPTIMADE, NOMAD and other services answer
         (what is nested in a row becomes columns such as ``attributes.x``, or ``x`` if that is no
-        column yet); systems of a Physical Information File (`read_pif`); or a layout of pandas:
-        columns, index, split, table.
+        column yet); systems of a Physical Information File (`read_pif`); a layout of pandas:
+        columns, index, split, table; or a structure of pymatgen, an entry with one, or a list of
+        these, in the column ``structure``.
     kept : collection of str
         Columns, in lower case, whose structures of pymatgen stay structures, as JSON; in others
         they become formulas.
@@ -42,10 +43,15 @@ def read_rows(text: str, kept: Collection[str] = ()) -> list[Plain]:
         content = _decode(text, kept)
     except json.JSONDecodeError as error:
         raise DataError(f"it is not JSON: {error}") from error
+    entry = content.get("structure") if isinstance(content, dict) else content
+    if isinstance(entry, _StructureText):
+        content = [content]
     if isinstance(content, dict):
         content = _from_object(content)
-    if isinstance(content, list) and content and all(isinstance(row, dict) for row in content):
-        return [_settle(flatten(row), kept) for row in content]
+    if isinstance(content, list) and content:
+        rows = [{"structure": one} if isinstance(one, _StructureText) else one for one in content]
+        if all(isinstance(row, dict) for row in rows):
+            return [_settle(flatten(row), kept) for row in rows]
     if content == []:
         raise DataError("it has no rows")
     raise DataError("its JSON is not a table; expected a list of rows or an object of columns")

@@ -1,4 +1,4 @@
-"""What is odd about the rows of a table as a whole: repeated ids, and rows that are the same."""
+"""What is odd about the rows of a table as a whole: repeated ids, same rows, unused columns."""
 
 from __future__ import annotations
 
@@ -71,6 +71,32 @@ def same_rows(frame: pd.DataFrame, names: list[str]) -> tuple[Finding, ...]:
         return ()
     remedy = "Remove them, unless each is a measurement of its own"
     return (_repeats("a row that is the same as an earlier one", repeats, codes, names, remedy),)
+
+
+def unused_structures(cells: list[object], name: str) -> tuple[Finding, ...]:
+    """Return the rows whose formulas are read although they have crystal structures.
+
+    Parameters
+    ----------
+    cells : list, length n
+        Those of the column of structures.
+    name : str
+        The column.
+
+    Returns
+    -------
+    tuple of Finding
+        One finding with the number of such rows, or none: a word such as ``rutile`` is none.
+    """
+    texts = [cell if isinstance(cell, str) else "" for cell in cells]
+    rows = [row for row, text in enumerate(texts) if "\n" in text.strip() or text[:1] == "{"]
+    if not rows:
+        return ()
+    examples = tuple(
+        Example(row + 1, "", " ".join(texts[row][:200].split()), "") for row in rows[:MAX_EXAMPLES]
+    )
+    kind = f"a crystal structure in column {name!r} that the features leave out for the formula"
+    return (Finding(kind, len(rows), examples, f"To read it give --structure-col {name}"),)
 
 
 def _repeats(

@@ -74,6 +74,8 @@ class Layout:
     """Its other sheets with a column of formulas."""
     kept: tuple[str, ...] = ()
     """Columns of JSON lines, in lower case, whose structures stay structures."""
+    left_out: str = ""
+    """How many files of a folder are not read though they may hold structures."""
     capitals: bool = False
     """Whether the first formulas are written in capitals, so that later ones are taken to be."""
 
@@ -137,7 +139,8 @@ class Layout:
         if self.sheet:
             others = ", ".join(repr(name) for name in self.other_sheets)
             return f"Excel, sheet {self.sheet!r}" + (f", not sheet {others}" if others else "")
-        return kinds[self.kind] + (f", {self.dialect.describe()}" if self.dialect else "")
+        said = self.dialect.describe() if self.dialect else self.left_out
+        return ", ".join(filter(None, (kinds[self.kind], said)))
 
 
 class Source(Protocol):
@@ -394,11 +397,14 @@ class StructureSource:
     repeatable = True
 
     def __init__(self, path: Path) -> None:
-        from xtalshift.structure.structure_files import find_files
+        from xtalshift.structure.archives import open_source as open_files
+        from xtalshift.structure.structure_files import describe_left_out, list_files
 
-        find_files(path)  # raises if there are none
+        names = open_files(path).names()
+        list_files(path, names)  # raises if there are none
         self.path = path
-        self.layout = Layout(path.name, "structures", ("id", STRUCTURE_COLUMN))
+        columns = ("id", STRUCTURE_COLUMN)
+        self.layout = Layout(path.name, "structures", columns, left_out=describe_left_out(names))
 
     def pieces(self, at: int, sizes: Iterator[int]) -> Iterator[Piece]:
         """Yield the rows from the place `at` on, in pieces of at most the next of `sizes` rows."""

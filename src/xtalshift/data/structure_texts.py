@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, NamedTuple
+from unicodedata import normalize
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,10 +18,17 @@ from xtalshift.chem.elements import SYMBOLS
 from xtalshift.structure import Structures
 from xtalshift.structure.archives import open_source
 from xtalshift.structure.listed_atoms import RefusedError
-from xtalshift.structure.reading import ReadStructures, read_structures
-from xtalshift.structure.structure_files import find_files, is_structure_file, read_structure_files
+from xtalshift.structure.reading import ReadStructures, read_all, read_structures
+from xtalshift.structure.structure_files import (
+    is_structure_file,
+    list_files,
+    name_files,
+    read_structure_files,
+)
 
 _MARK = "xtalshift structure"
+_NUMBERED = re.compile(r"(.+)#([1-9]\d*)")
+_SHOWN = 3
 
 
 class StructureRow(NamedTuple):
@@ -175,19 +184,49 @@ def _content(cell: object) -> object:
 
 
 def _contents(cells: Sequence[object], folder: Path) -> list[object]:
-    """Return the contents of the files that cells name."""
-    files = find_files(folder)
-    wanted = [files.get(str(cell).strip()) for cell in cells]
-    contents = dict(open_source(folder).contents({one for one in wanted if one is not None}))
-    folded = {name.casefold(): name for name in files} if None in wanted else {}
-    return [
-        _not_there(str(cell).strip(), folder, folded) if name is None else contents[name]
-        for cell, name in zip(cells, wanted, strict=True)
-    ]
+    """Return the contents of the files that cells name, or those of their structures."""
+    files = list_files(folder)
+    by_name = name_files(files)
+    named = [_find(normalize("NFC", str(cell).strip()), by_name) for cell in cells]
+    wanted = {found[0] for found, _ in named if len(found) == 1}
+    contents: dict[str, Any] = dict(open_source(folder).contents(wanted))
+    several = {found[0] for found, number in named if len(found) == 1 and number > 1}
+    packed = {file: pack(read_all(contents[file])) for file in several}
+    folded = {name.casefold(): name for name in by_name} if ((), 1) in named else {}
+    whole: list[object] = []
+    for cell, (found, number) in zip(cells, named, strict=True):
+        name = str(cell).strip()
+        if len(found) != 1:
+            similar = folded.get(normalize("NFC", name).casefold(), "")
+            whole.append(_not_there(name, folder, found, similar, files))
+        elif found[0] not in packed:
+            whole.append(contents[found[0]])
+        elif number > len(packed[found[0]]):
+            count = len(packed[found[0]])
+            whole.append(RefusedError(f"{NO_FILE}: {name!r}, but {found[0]} has {count:,} of them"))
+        else:
+            whole.append(packed[found[0]][number - 1])
+    return whole
 
 
-def _not_there(name: str, folder: Path, folded: Mapping[str, str]) -> RefusedError:
-    """Return that no single file has a name; `folded` has the names there are by lower case."""
-    similar = folded.get(name.casefold())
-    hint = f"; there is {similar!r}" if similar else ""
-    return RefusedError(f"{NO_FILE} in {folder} is called {name!r}, or several are{hint}")
+def _find(name: str, by_name: Mapping[str, tuple[str, ...]]) -> tuple[tuple[str, ...], int]:
+    """Return the files that have a name, and which of its structures ``#2`` means."""
+    numbered = _NUMBERED.fullmatch(name)
+    if name in by_name or numbered is None or numbered[1] not in by_name:
+        return by_name.get(name, ()), 1
+    return by_name[numbered[1]], int(numbered[2])
+
+
+def _not_there(
+    name: str, folder: Path, found: Sequence[str], similar: str, files: Sequence[str]
+) -> RefusedError:
+    """Return that none of the files of a folder has a name, or that several are found."""
+    shown = found or files
+    listed = ", ".join(shown[:_SHOWN]) + (" ..." if len(shown) > _SHOWN else "")
+    if found:
+        return RefusedError(
+            f"{NO_FILE} in {folder} is the only one called {name!r}: there are {listed}; "
+            "write the path of one"
+        )
+    there = f"there is {similar!r}" if similar else f"it holds {listed}"
+    return RefusedError(f"{NO_FILE} in {folder} is called {name!r}; {there}")

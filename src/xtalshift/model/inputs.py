@@ -368,6 +368,8 @@ def _say_intake(data: Dataset, n_features: int, transform: str, progress: Progre
         progress.say(f"  dropped {finding.count:,}: {finding.kind} ({finding.first()})")
     for finding in (*(intake.reading.findings if intake.reading else ()), *intake.findings):
         progress.say(f"  {'warning' if finding.warns else 'note'}: {finding.describe()}")
+        for line in finding.show() if finding.warns else ():
+            progress.say(f"    {line}")
     if intake.notes:
         count = sum(finding.count for finding in intake.notes)
         kinds = "; ".join(f"{finding.count:,} x {finding.kind}" for finding in intake.notes[:3])

@@ -24,6 +24,7 @@ from xtalshift.data.settings import BY_DEFAULT, ReadingOptions
 from xtalshift.data.sources import Layout, ParquetSource, Piece, Source
 from xtalshift.errors import DataError
 from xtalshift.screening.top import Floor
+from xtalshift.structure import archives
 
 
 @dataclass(frozen=True)
@@ -239,7 +240,8 @@ def _sizes(chunk_rows: int, left: Callable[[], int | None]) -> Iterator[int]:
 def _hash_folder(path: Path) -> tuple[str, int]:
     """Return a hash of the names, sizes and times of all files in a folder, and their number."""
     digest, count = hashlib.sha256(), 0
-    for file in sorted(one for one in path.rglob("*") if one.is_file()):
+    files = (path / name for name in archives.open_source(path).names())
+    for file in filter(Path.is_file, files):
         facts = file.stat()
         digest.update(f"{file.relative_to(path)} {facts.st_size} {facts.st_mtime_ns}\n".encode())
         count += 1

@@ -20,6 +20,7 @@ from xtalshift.chem.compositions import Compositions
 from xtalshift.chem.formulas import Notation
 from xtalshift.data import RawTable
 from xtalshift.data.arrow_texts import text_array
+from xtalshift.data.files import STATED_FORMULA
 from xtalshift.data.formula_texts import find_formulas
 from xtalshift.data.materials import Materials
 from xtalshift.data.sources import STRUCTURE_COLUMN, pack_table
@@ -278,8 +279,8 @@ class Screener:
         columns = predicted.columns
         if block.layout.kind == "structures":
             table = table.drop_columns([STRUCTURE_COLUMN])
-        if predicted.materials.structures is not None and "formula" not in table.column_names:
-            table = table.append_column("formula", text_array(predicted.formulas.tolist()))
+        if predicted.materials.structures is not None:
+            table = _with_formulas(table, predicted.formulas)
         for name, values in columns.items():
             table = table.append_column(_field(name, values, self._units), arrow_column(values))
         told = over_targets(columns, self.info.targets)
@@ -430,6 +431,16 @@ class Screener:
         from xtalshift.data import read_table
 
         return Plausibility(read_table(KNOWN, need_target=False).materials.compositions)
+
+
+def _with_formulas(table: pa.Table, formulas: NDArray[np.object_]) -> pa.Table:
+    """Return a table with the formulas of its structures, as `RawTable.shown` does."""
+    column = text_array(formulas.tolist())
+    if "formula" not in table.column_names:
+        return table.append_column("formula", column)
+    if STATED_FORMULA not in table.column_names:
+        table = table.append_column(STATED_FORMULA, table.column("formula"))
+    return table.set_column(table.column_names.index("formula"), "formula", column)
 
 
 def _spread(values: NDArray[Any], name: str, fresh: NDArray[np.bool_]) -> NDArray[Any]:

@@ -114,11 +114,21 @@ class _Folder:
         self.path = path
 
     def names(self) -> list[str]:
-        found = []
-        for folder, subfolders, files in os.walk(self.path):
-            subfolders[:] = [one for one in subfolders if not _hidden(one)]
-            inside = Path(folder).relative_to(self.path)
-            found += [(inside / one).as_posix() for one in files if not _hidden(one)]
+        found: list[str] = []
+        seen = set[str]()
+        places = [self.path]
+        while places:  # a folder comes before the links to it
+            for folder, subfolders, files in os.walk(places.pop(0)):
+                real = os.path.realpath(folder)
+                if real in seen:  # links may lead in a circle
+                    subfolders.clear()
+                    continue
+                seen.add(real)
+                subfolders[:] = sorted(one for one in subfolders if not _hidden(one))
+                paths = (Path(folder, one) for one in subfolders)
+                places += [path for path in paths if path.is_symlink()]
+                inside = Path(folder).relative_to(self.path)
+                found += [(inside / one).as_posix() for one in files if not _hidden(one)]
         return sorted(found)
 
     def contents(self, wanted: set[str]) -> Iterator[tuple[str, bytes | RefusedError]]:

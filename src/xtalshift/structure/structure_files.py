@@ -7,13 +7,14 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from unicodedata import normalize
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xtalshift.errors import DataError
 from xtalshift.progress import NO_PROGRESS, Progress
-from xtalshift.structure.archives import FileSource, open_source
+from xtalshift.structure.archives import FileSource, is_archive, open_source
 from xtalshift.structure.reading import ReadStructures, read_all
 
 SUFFIXES = (".cif", ".mcif", ".vasp", ".poscar", ".contcar", ".extxyz", ".xyz", ".json")
@@ -24,6 +25,7 @@ _SUFFIX = re.compile(rf"({'|'.join(map(re.escape, SUFFIXES))})?(\.gz)?$", re.IGN
 _SHOWN = 3
 _TABLES = (".csv", ".tsv", ".txt", ".xlsx", ".parquet")
 _VASP = re.compile(r"(POSCAR|CONTCAR)")
+_WITHIN = re.compile(rf"({'|'.join(map(re.escape, SUFFIXES))})\b|{_VASP.pattern}", re.IGNORECASE)
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +49,8 @@ def read_structure_files(
 ) -> Iterator[FileRows]:
     """Read all structures of a folder, an archive or a file, in constant memory.
 
-    Folders are read with all folders in them, sorted by path; hidden files are left out. Archives
+    Folders are read with all folders in them and all that are linked there, each once, sorted by
+    path; hidden files are left out. Archives
     (zip, tar, tar.gz, tar.bz2, tar.xz) are read without unpacking them to disk; those inside
     archives are not opened.
 
@@ -74,21 +77,18 @@ def read_structure_files(
     place = Path(path)
     source = open_source(place)
     names = source.names()
-    wanted = (
-        names
-        if place.is_file() and names == [place.name]
-        else list(filter(is_structure_file, names))
-    )
-    if not wanted:
-        raise DataError(_nothing_to_read(place, names))
+    wanted = names if place.is_file() and names == [place.name] else list_files(place, names)
     return _read_blocks(source, dict(zip(wanted, _make_ids(wanted), strict=True)), rows, progress)
 
 
-def find_files(path: str | Path) -> dict[str, str]:
-    """Return the files of a folder or archive by the names that a table may give them.
+def list_files(path: str | Path, names: list[str] | None = None) -> list[str]:
+    """Return the paths of the structure files inside a folder or archive.
 
-    These are the path inside, the name of the file, and both without suffix; a name that several
-    files have is left out.
+    Parameters
+    ----------
+    path : str or Path
+    names : list of str, optional
+        Those of all its files, if they are known.
 
     Raises
     ------
@@ -96,16 +96,51 @@ def find_files(path: str | Path) -> dict[str, str]:
         As `read_structure_files`.
     """
     place = Path(path)
-    names = open_source(place).names()
+    names = open_source(place).names() if names is None else names
     wanted = list(filter(is_structure_file, names))
     if not wanted:
         raise DataError(_nothing_to_read(place, names))
-    found: dict[str, str | None] = {}
-    for name in wanted:
-        base = PurePosixPath(name).name
-        for given in {name, base, _SUFFIX.sub("", name), _SUFFIX.sub("", base)}:
-            found[given] = name if given not in found or given == name else None
-    return {given: name for given, name in found.items() if name is not None}
+    return wanted
+
+
+def name_files(files: list[str]) -> dict[str, tuple[str, ...]]:
+    """Return for each name that a table may give to structure files the files that have it.
+
+    Names are the path inside, the name of the file, both without suffix, and path and name of a
+    folder, which are those of all files inside unless a file has the name. They are in the normal
+    form NFC: some systems write an accent as a character of its own.
+    """
+    by_file: dict[str, dict[str, None]] = {}
+    by_folder: dict[str, dict[str, None]] = {}
+    for file in files:
+        path = PurePosixPath(normalize("NFC", file))  # without the ./ of archives
+        whole, base = str(path), path.name
+        for name in (whole, base, _SUFFIX.sub("", whole), _SUFFIX.sub("", base)):
+            by_file.setdefault(name, {})[file] = None
+        for folder in path.parents[:-1]:
+            for name in (str(folder), folder.name):
+                by_folder.setdefault(name, {})[file] = None
+    wholes = {str(PurePosixPath(normalize("NFC", file))): {file: None} for file in files}
+    return {name: tuple(found) for name, found in (by_folder | by_file | wholes).items()}
+
+
+def describe_left_out(names: list[str]) -> str:
+    """Return how many files are no structure files but by their names may be meant as such.
+
+    Files as they stand beside structures, such as tables, texts and those of VASP, are none.
+    """
+    odd = [name for name in names if not is_structure_file(name) and _is_odd(name)]
+    if not odd:
+        return ""
+    remedy = "unpack it" if is_archive(odd[0]) else "give it the suffix of its format, such as .cif"
+    count = f"{len(odd):,} {'file' if len(odd) == 1 else 'files'}"
+    return f"{count} left out, such as {odd[0]!r}: {remedy}"
+
+
+def _is_odd(name: str) -> bool:
+    base = PurePosixPath(name).name
+    bare = "." not in base and not base.isupper()  # not README, not INCAR
+    return bare or is_archive(base) or _WITHIN.search(base) is not None
 
 
 def _read_blocks(
@@ -157,6 +192,11 @@ def _make_ids(names: list[str]) -> list[str]:
 
 
 def _nothing_to_read(place: Path, names: list[str]) -> str:
+    if place.is_file() and not is_archive(place.name):
+        return (
+            f"{place} is neither a folder nor an archive of structure files, which --structures "
+            "takes: name the one with the files that the table names"
+        )
     shown = ", ".join(names[:_SHOWN])
     there = f"it holds {shown}{' ...' if len(names) > _SHOWN else ''}"
     remedy = "name another folder, or rename the files"

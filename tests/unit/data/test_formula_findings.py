@@ -2,16 +2,20 @@
 
 import pytest
 
+from structure_toys import CRYSTALS
 from xtalshift.chem.compositions import parse_formulas
 from xtalshift.chem.formulas import Notation
 from xtalshift.data.formula_findings import (
     CAUSES,
     cause_of_formula,
+    contradictions,
     formula_findings,
     formula_remedy,
     note_details,
     note_kinds,
 )
+from xtalshift.data.materials import Materials
+from xtalshift.structure import Structures
 
 
 @pytest.mark.parametrize(
@@ -95,3 +99,31 @@ def test_details_of_remarks_are_said_without_their_kind():
     assert note_details(notes, "stray quote") == "line 7, 'a; b'"
     assert note_details(notes, "a fraction") == "1/3; 2/3"
     assert note_details(notes, "D counted as H") == ""
+
+
+def beside(structure, *cells):
+    """Return what is found of cells beside one structure."""
+    structures = Structures.join([structure] * len(cells))
+    formulas = structures.compositions().reduced_formulas()
+    ids = [f"m{row}" for row in range(len(cells))]
+    materials = Materials.parse(formulas, ids=ids, structures=structures)
+    return contradictions(cells, materials, "formula")
+
+
+def test_formulas_that_contradict_their_structures_are_named():
+    (found,) = beside(CRYSTALS["rock salt"], "NaCl", "LiCoO2", "Na2Cl", "NaClH0.01", "no formula")
+    assert found.describe() == (
+        "a formula in column 'formula' that is not that of its structure (3 rows): its structure "
+        "is NaCl. Such rows are read by their structures: correct what names these, or the "
+        "formulas; a shifted column gives each row the value of another material."
+    )
+    assert found.show(3) == (
+        "row 2: LiCoO2 (id m1); row 3: Na2Cl (id m2); row 4: NaClH0.01 (id m3)",
+    )
+    assert found.warns
+
+
+def test_spelling_multiples_and_rounding_are_no_contradiction():
+    salt = CRYSTALS["rock salt"]
+    assert beside(salt, "ClNa", "Na4Cl4", "Na0.5Cl0.5", "Na0.99Cl", "halite", "") == ()
+    assert beside(Structures.none(1), "NaCl") == ()  # the row is dropped, which says why

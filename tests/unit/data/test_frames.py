@@ -236,6 +236,22 @@ def test_structures_of_pymatgen_stay_structures_in_their_column(tmp_path, suffix
     assert (frame["Structure"][0], json.loads(frame["parent"][0])) == ("FeO", oxide)
 
 
+def test_a_json_file_may_be_a_structure_or_a_list_of_them(tmp_path):
+    oxide, metal = structure(site(("Fe", 1)), site(("O", 1))), structure(site(("Al", 1)))
+    entry = {"entry_id": "a", "structure": metal}
+    path = tmp_path / "a.json"
+    for content, found in (
+        (oxide, [oxide]),
+        ([oxide, metal], [oxide, metal]),
+        (entry, [metal]),
+        ([oxide, entry], [oxide, metal]),
+    ):
+        path.write_text(json.dumps(content))
+        frame = read_frame(path)
+        assert [json.loads(cell) for cell in frame["structure"]] == found
+    assert frame["entry_id"].tolist()[1] == "a"
+
+
 @pytest.mark.parametrize(
     "content",
     [

@@ -34,6 +34,20 @@ def test_formula_column_not_found_lists_what_is_there():
         find_formula_column(["Formulae", "y"])
     with pytest.raises(DataError, match=r"no formula column 'formla' \(did you mean 'formula'"):
         find_formula_column(["formula", "y"], "formla")
+    with pytest.raises(DataError, match=r"folder of their files \(--structures\).*Columns: id, n"):
+        find_formula_column(["id", "n"])
+
+
+def test_structures_beside_formulas_are_told_if_they_are_not_read(csv):
+    path = csv('id,formula,y,cif\na,NaCl,1,"data_x\n_cell 1"\nb,KCl,2,\n')
+    (found,) = read_table(path, target="y").reading.findings
+    assert found.describe() == (
+        "a crystal structure in column 'cif' that the features leave out for the formula (1 row). "
+        "To read it give --structure-col cif."
+    )
+    assert found.show() == ("row 1: data_x _cell 1",)
+    words = csv("formula,y,structure\nNaCl,1,rock salt\nKCl,2,rock salt\n")
+    assert read_table(words, target="y").reading.findings == ()
 
 
 def test_file_with_one_number_needs_no_target(csv):

@@ -1,4 +1,4 @@
-"""Rows of one crystal are found and kept."""
+"""Rows of one crystal are found."""
 
 import numpy as np
 
@@ -23,7 +23,12 @@ def test_rows_of_one_crystal_are_named():
     rng = np.random.default_rng(0)
     salt = CRYSTALS["rock salt"]
     rows = (RUTILE, salt, ANATASE, shaken(RUTILE, rng), repeated(salt, rng), scaled(RUTILE, 1.01))
-    (finding,) = crystal_findings(table(*rows, RUTILE))  # the last is the same to the last digit
+    same, finding = crystal_findings(table(*rows, RUTILE))
+    assert same.describe().startswith(
+        "the same crystal as an earlier row; 1 crystal is described so (1 row). Such rows are "
+        "merged if their feature columns are equal too"
+    )
+    assert same.show() == ("row 7: TiO2 (id m6): as row 1 (id m0)",)
     assert finding.describe().startswith(
         "the crystal of an earlier row in another cell, or slightly distorted; 2 crystals are "
         "described so (3 rows). Such rows are not merged"
@@ -36,8 +41,8 @@ def test_rows_of_one_crystal_are_named():
     assert not finding.warns
 
 
-def test_polymorphs_and_equal_rows_are_no_finding():
-    assert crystal_findings(table(RUTILE, ANATASE, RUTILE, Structures.none(1))) == ()
+def test_polymorphs_and_rows_without_structures_are_no_finding():
+    assert crystal_findings(table(RUTILE, ANATASE, *[Structures.none(1)] * 2)) == ()
     assert crystal_findings(Dataset.of(["TiO2", "TiO2"])) == ()
     (finding,) = crystal_findings(table(ANATASE, shaken(ANATASE, np.random.default_rng(0))))
     assert "; 1 crystal is described so (1 row)" in finding.describe()

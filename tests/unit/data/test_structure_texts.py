@@ -1,6 +1,7 @@
 """Cells of structures, and names of their files."""
 
 import zipfile
+from unicodedata import normalize
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from xtalshift.data.files import file_kind
 from xtalshift.data.structure_texts import iter_rows, pack, pack_rows, read_cells
 from xtalshift.errors import DataError
 from xtalshift.structure import Structures, read_structures
-from xtalshift.structure.structure_files import find_files
+from xtalshift.structure.structure_files import list_files, name_files
 
 NAMES, BATCH, _ = crystals()
 ALLOY = Structures.of(np.eye(3) * np.pi, [26, 28], [[1 / 3, 0, 0]] * 2, [0.3, 0.7])
@@ -57,12 +58,13 @@ def test_cells_are_texts_or_names(tmp_path, monkeypatch):
         read_cells(["gone/b.cif"]).reasons[0].startswith("no structure file 'gone/b.cif' is there")
     )
     other = read_cells([NAMES[0].upper()], str(folder)).reasons[0]
-    assert other.endswith(f"is called {NAMES[0].upper()!r}, or several are; there is {NAMES[0]!r}")
+    assert other.endswith(f"is called {NAMES[0].upper()!r}; there is {NAMES[0]!r}")
+    there = ", ".join(sorted(f"{name}.cif" for name in NAMES[:3]))
     absent = read_cells([NAMES[0], "LiF-typo", None], str(folder))
     assert absent.reasons.tolist() == [
         "",
-        f"no structure file in {folder} is called 'LiF-typo', or several are",
-        f"no structure file in {folder} is called 'None', or several are",
+        f"no structure file in {folder} is called 'LiF-typo'; it holds {there}",
+        f"no structure file in {folder} is called 'None'; it holds {there}",
     ]
     with pytest.raises(DataError, match="does not exist"):
         read_cells(["x"], str(tmp_path / "nothing"))
@@ -87,11 +89,50 @@ def test_names_that_several_files_have_are_no_names(tmp_path):
         write_folder(tmp_path / place, NAMES[:2], BATCH.take(slice(2)))
     (tmp_path / "b" / f"{NAMES[1]}.cif").unlink()
     (tmp_path / "notes.txt").write_text("no structure")
-    found = find_files(tmp_path)
-    assert found[f"a/{NAMES[0]}"] == f"a/{NAMES[0]}.cif"
-    assert found[NAMES[1]] == f"a/{NAMES[1]}.cif"
-    assert NAMES[0] not in found
+    found = name_files(list_files(tmp_path))
+    assert found[f"a/{NAMES[0]}"] == (f"a/{NAMES[0]}.cif",)
+    assert found[NAMES[1]] == (f"a/{NAMES[1]}.cif",)
     assert "notes" not in found
+    reason = read_cells([NAMES[0]], str(tmp_path)).reasons[0]
+    assert reason == (
+        f"no structure file in {tmp_path} is the only one called {NAMES[0]!r}: there are "
+        f"a/{NAMES[0]}.cif, b/{NAMES[0]}.cif; write the path of one"
+    )
+
+
+def test_an_id_names_one_of_the_structures_of_a_file(tmp_path):
+    """What `iter_rows` calls a structure, a table may call it."""
+    texts = [write_cif(BATCH.take([row])).replace("data_", f"data_{row}") for row in range(3)]
+    (tmp_path / "all.cif").write_text("\n".join(texts))
+    (tmp_path / "all#2.cif").write_text(texts[0])
+    rows = list(iter_rows(tmp_path))
+    assert [row.id for row in rows] == ["all#2", "all", "all#2", "all#3"]
+    found = read_cells(["all#3", "all", "all#4", "all#0"], str(tmp_path))
+    assert same(found.structures.take([0, 1]), read_cells(texts[2::-2]).structures)
+    assert "the first of" not in found.notes[1]
+    assert found.reasons[2] == "no structure file: 'all#4', but all.cif has 3 of them"
+    assert "is called 'all#0'" in found.reasons[3]
+    assert same(read_cells(["all#2"], str(tmp_path)).structures, read_cells(texts[:1]).structures)
+    assert read_cells(["all"], str(tmp_path)).notes[0].startswith("the first of 3 structures")
+
+
+def test_the_name_of_a_folder_with_one_file(tmp_path):
+    texts = [write_cif(BATCH.take([row])) for row in range(2)]
+    for name, text in zip(("mp-1", "mp-2"), texts, strict=True):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "POSCAR").write_text(text)
+    found = read_cells(["mp-2", "mp-1"], str(tmp_path))
+    assert same(found.structures, read_cells(texts[::-1]).structures)
+    (tmp_path / "mp-1" / "CONTCAR").write_text(texts[0])
+    reasons = read_cells(["mp-2", "mp-1"], str(tmp_path)).reasons
+    assert reasons[0] == ""
+    assert "there are mp-1/CONTCAR, mp-1/POSCAR; write the path of one" in reasons[1]
+
+
+def test_accents_may_be_characters_of_their_own(tmp_path):
+    (tmp_path / f"{normalize('NFD', 'Ångström')}.cif").write_text(write_cif(ALLOY))
+    cells = [normalize(form, "Ångström") for form in ("NFC", "NFD")]
+    assert read_cells(cells, str(tmp_path)).reasons.tolist() == ["", ""]
 
 
 def test_packed_and_other_cells_may_be_mixed():

@@ -200,3 +200,17 @@ def test_blocks_without_rows(tmp_path):
     pq.write_table(pa.table({"formula": pa.array([], pa.string())}), tmp_path / "in.parquet")
     assert list(Inputs([tmp_path / "in.parquet"]).blocks(5)) == []
     assert np.isclose(Inputs([path]).n_rows, 0)
+
+
+def test_a_linked_folder_is_part_of_what_is_screened(tmp_path):
+    """A screening is not continued if its files have changed."""
+    folder, other = tmp_path / "cifs", tmp_path / "other"
+    for place in (folder, other):
+        place.mkdir()
+        (place / f"{place.name}.cif").write_text("data_x\n")
+    (folder / "more").symlink_to(other)
+    (before,) = Inputs([folder]).describe()
+    (other / "other.cif").write_text("data_other\n")
+    (after,) = Inputs([folder]).describe()
+    assert before.size == after.size == 2
+    assert before.sha256 != after.sha256

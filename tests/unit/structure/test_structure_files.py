@@ -12,6 +12,7 @@ from structure_texts import as_json, cif, extxyz, poscar
 from xtalshift.errors import DataError
 from xtalshift.structure import archives as archives_module
 from xtalshift.structure import read_structure_files
+from xtalshift.structure.structure_files import describe_left_out, list_files, name_files
 
 FILES = {
     "NaCl.cif": cif(),
@@ -106,6 +107,44 @@ def test_ids_of_names_that_repeat(tmp_path):
     assert list(read(fill(tmp_path, files))) == ["a/x", "b/x", "c/x.cif", "c/x.vasp", "y"]
 
 
+def test_linked_folders_are_read_once_and_circles_end(tmp_path):
+    other = fill(tmp_path / "other", {"x.cif": cif(), "deep/y.cif": cif()})
+    folder = fill(tmp_path / "folder", {"z.cif": cif(), "own/w.cif": cif()})
+    (folder / "a").symlink_to(folder / "own")  # the folder itself names its files
+    (folder / "more").symlink_to(other)
+    (folder / "again").symlink_to(other)
+    (other / "deep" / "circle").symlink_to(folder)
+    (folder / "gone").symlink_to(tmp_path / "nowhere")
+    files = [file for file, _, _ in read(folder).values()]
+    assert files == ["again/deep/y.cif", "again/x.cif", "own/w.cif", "z.cif"]
+    only = tmp_path / "only"
+    only.mkdir()
+    (only / "link").symlink_to(other)
+    assert set(read(only)) == {"x", "y", "w", "z"}
+
+
+def test_files_that_may_be_meant_are_told():
+    ordinary = ["a.cif", "README", "notes.txt", "values.csv", "b/INCAR", "b/POTCAR", "paper.pdf"]
+    assert describe_left_out(ordinary) == ""
+    assert describe_left_out([*ordinary, "b/mp-1008.cif.txt"]) == (
+        "1 file left out, such as 'b/mp-1008.cif.txt': give it the suffix of its format, such as "
+        ".cif"
+    )
+    odd = ["more.zip", "mp-1_POSCAR", "NaCl", "x.CIF.bak", "1234"]
+    assert describe_left_out([*ordinary, *odd]) == (
+        "5 files left out, such as 'more.zip': unpack it"
+    )
+
+
+def test_names_that_a_table_may_give():
+    found = name_files(["mp-1/POSCAR", "./mp-2/x/POSCAR", "mp-3/a.cif", "mp-3/b.cif", "mp-3.cif"])
+    assert found["mp-1"] == ("mp-1/POSCAR",)
+    assert found["mp-2"] == found["x"] == found["mp-2/x"] == ("./mp-2/x/POSCAR",)
+    assert found["mp-3"] == ("mp-3.cif",)  # before the folder
+    assert found["POSCAR"] == ("mp-1/POSCAR", "./mp-2/x/POSCAR")
+    assert name_files(["Ångstro\u0308m.cif"])["Ångström"] == ("Ångstro\u0308m.cif",)
+
+
 def test_blocks_hold_whole_files(tmp_path):
     files = {f"{i}.extxyz": extxyz() * 3 for i in range(5)}
     blocks = list(read_structure_files(fill(tmp_path, files), rows=4))
@@ -141,6 +180,8 @@ def test_nothing_to_read(tmp_path):
     match = r"has no structure file \(\.cif, .*: it holds a.csv, b.csv, c.csv \.\.\.; to read the"
     with pytest.raises(DataError, match=match):
         read(tmp_path)
+    with pytest.raises(DataError, match=r"a\.csv is neither a folder nor an archive of structure"):
+        list_files(tmp_path / "a.csv")
 
 
 def test_a_file_that_cannot_be_read_is_a_row(tmp_path):

@@ -146,6 +146,29 @@ def test_screening_a_folder(xtalshift, trained, tmp_path):
     assert [name.partition("-")[0] for name in best["id"]] == best["formula"].tolist()
 
 
+@pytest.mark.parametrize("named", ["ids", "paths"])
+def test_screening_knows_the_files_that_its_table_names(xtalshift, trained, tmp_path, named):
+    """Exchanged contents are another screening, as with a folder as input."""
+    folder = write_folder(tmp_path / "some", NAMES[:6], BATCH.take(slice(6)))
+    names = NAMES[:6] if named == "ids" else [str(folder / f"{name}.cif") for name in NAMES[:6]]
+    table = tmp_path / "names.csv"
+    pd.DataFrame({"id": names}).to_csv(table, index=False)
+    how = ("--structures", folder) if named == "ids" else ("--structure-col", "id")
+    command = ("screen", trained / "model", table, *how, "--top", "2", "-o", tmp_path / "out")
+    assert xtalshift(*command).code == 0
+    finished = xtalshift(*command)
+    assert (finished.code, "is already finished" in finished.err) == (0, True)
+    one, other = (folder / f"{NAMES[place]}.cif" for place in (0, 5))
+    one_text, other_text = one.read_text(), other.read_text()
+    one.write_text(other_text)
+    other.write_text(one_text)
+    again = xtalshift(*command)
+    assert again.code == 1
+    assert re.search(r"holds another screening \(structure_files.sha256: .* there", again.err)
+    other.unlink()
+    assert "structure_files" in xtalshift(*command).err
+
+
 def test_suggestions_name_polymorphs(xtalshift, trained, tmp_path):
     """Three crystals of one formula are three candidates."""
     first = BATCH.take(slice(6))

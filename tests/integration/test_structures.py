@@ -17,7 +17,9 @@ import xtalshift as xs
 from polymorph_toys import crystals, split, write_cif, write_folder
 from xtalshift.chem.elements import SYMBOLS
 from xtalshift.data import catalog
+from xtalshift.data.formula_texts import options_for
 from xtalshift.data.materials import Materials
+from xtalshift.data.settings import ReadingOptions
 from xtalshift.data.structure_texts import read_cells
 from xtalshift.errors import DataError
 from xtalshift.registry import Registry
@@ -175,6 +177,29 @@ def test_screening_a_folder(xtalshift, trained, tmp_path):
     assert [name.partition("-")[0] for name in best["id"]] == best["formula"].tolist()
 
 
+@pytest.mark.parametrize("named", ["ids", "paths"])
+def test_screening_knows_the_files_that_its_table_names(xtalshift, trained, tmp_path, named):
+    """Exchanged contents are another screening, as with a folder as input."""
+    folder = write_folder(tmp_path / "some", NAMES[:6], BATCH.take(slice(6)))
+    names = NAMES[:6] if named == "ids" else [str(folder / f"{name}.cif") for name in NAMES[:6]]
+    table = tmp_path / "names.csv"
+    pd.DataFrame({"id": names}).to_csv(table, index=False)
+    how = ("--structures", folder) if named == "ids" else ("--structure-col", "id")
+    command = ("screen", trained / "model", table, *how, "--top", "2", "-o", tmp_path / "out")
+    assert xtalshift(*command).code == 0
+    finished = xtalshift(*command)
+    assert (finished.code, "is already finished" in finished.err) == (0, True)
+    one, other = (folder / f"{NAMES[place]}.cif" for place in (0, 5))
+    one_text, other_text = one.read_text(), other.read_text()
+    one.write_text(other_text)
+    other.write_text(one_text)
+    again = xtalshift(*command)
+    assert again.code == 1
+    assert re.search(r"holds another screening \(structure_files.sha256: .* there", again.err)
+    other.unlink()
+    assert "structure_files" in xtalshift(*command).err
+
+
 def test_suggestions_name_polymorphs(xtalshift, trained, tmp_path):
     """Three crystals of one formula are three candidates."""
     first = BATCH.take(slice(6))
@@ -183,6 +208,56 @@ def test_suggestions_name_polymorphs(xtalshift, trained, tmp_path):
     done = xtalshift("suggest", trained / "model", some, "-n", "6", "-o", out)
     assert done.code == 0, done.err
     assert set(pd.read_csv(out)["id"]) == set(NAMES[:6])
+    assert f"adapt {trained / 'model'} measured.csv --structures {some} -o MODEL2" in done.out
+    ids = tmp_path / "ids.csv"
+    pd.DataFrame({"id": NAMES[:6]}).to_csv(ids, index=False)
+    by_id = xtalshift("suggest", trained / "model", ids, "--structures", some, "-o", out)
+    assert f"measured.csv --structures {some} -o MODEL2" in by_id.out
+
+
+def test_the_folder_of_structures_serves_measured_materials(xtalshift, trained, tmp_path):
+    first = BATCH.take(slice(6))
+    wider = replace(first, lattices=1.1 * first.lattices)
+    new = write_folder(tmp_path / "new", NAMES[:6], wider)
+    # the same names, and other crystals
+    other = write_folder(tmp_path / "other", NAMES[1:6], first.take(slice(1, 6)))
+    measured, out = tmp_path / "measured.csv", tmp_path / "next.csv"
+    pd.DataFrame({"id": NAMES[:2], "y": VALUES[:2]}).to_csv(measured, index=False)
+    command = ("suggest", trained / "model", new, "-n", "6", "-o", out, "--measured", measured)
+    done = xtalshift(*command, "--structures", new)
+    assert done.code == 0, done.err
+    assert f"{measured}: 2 of 2 rows are measured materials, 2 with a value (y)" in done.err
+    assert set(pd.read_csv(out)["id"]) == set(NAMES[2:6])
+    done = xtalshift(*command, "--structures", other)
+    assert "1 of 2 rows are measured materials" in done.err
+    assert set(pd.read_csv(out)["id"]) == set(NAMES[:6])  # those of their own folder
+    remedy = (
+        "; give the folder of its structure files in its place, a column 'cif', or a column 'id'"
+    )
+    none = xtalshift(*command)
+    assert f"the features need crystal structures, and {measured} has none{remedy}" in none.err
+    pd.DataFrame({"id": ["a"], "y": [1.0]}).to_csv(measured, index=False)
+    absent = xtalshift(*command, "--structures", new)
+    assert f"{new} has no structure file of any row of {measured}{remedy}" in absent.err
+
+
+def test_the_folder_of_structures_serves_formulas_only_where_there_are_none(tmp_path):
+    folder = write_folder(tmp_path / "cifs", NAMES[:2], BATCH.take(slice(2)))
+    options = ReadingOptions(structures=str(folder))
+    table = tmp_path / "t.csv"
+
+    def found(*columns, crystals):
+        table.write_text(",".join(columns) + "\n")
+        own = options_for(table, options, crystals=crystals)
+        return own.structures is not None, own.structure_col
+
+    assert found("id", "formula", crystals=True) == (True, None)
+    assert found("id", "formula", crystals=False) == (False, None)
+    assert found("id", "y", crystals=False) == (True, None)
+    assert found("id", "cif", crystals=True) == (False, "cif")
+    options = options.model_copy(update={"structure_col": "cif"})
+    assert found("id", "cif", crystals=True) == (True, "cif")  # names of files, as in the table
+    assert options_for(folder, options, crystals=True).structures is None
 
 
 def test_adaptation_and_splits_read_structures(xtalshift, trained, tmp_path):
@@ -215,13 +290,24 @@ def test_candidates_with_structures_are_judged(xtalshift, trained, tmp_path):
         table, index=False
     )
     folder = write_folder(tmp_path / "new", new, BATCH.take([NAMES.index(name) for name in new]))
-    done = xtalshift(
+    by_id = tmp_path / "new.csv"
+    pd.DataFrame({"id": new}).to_csv(by_id, index=False)
+    command = (
         "run", table, "--structures", trained / "cifs", "--target", "y", "--methods", "ridge,svr",
-        "--splits", "random", "--candidates", folder, "--proxies", "Se,S", "-o", tmp_path / "run",
-        "--set", "judge.n_measure=0",
+        "--splits", "random", "--proxies", "Se,S", "-o", tmp_path / "run",
+        "--set", "judge.n_measure=0", "--candidates",
     )  # fmt: skip
+    done = xtalshift(*command, folder)
     assert done.code == 0, done.err
     frame = pd.read_csv(tmp_path / "run" / "candidates.csv").set_index("id")
+    again = xtalshift(*command, by_id, "--overwrite")  # one folder has the files of both
+    assert again.code == 0, again.err
+    pd.testing.assert_frame_equal(
+        pd.read_csv(tmp_path / "run" / "candidates.csv")
+        .set_index("id")
+        .loc[frame.index, frame.columns],
+        frame,
+    )
     errors = np.abs(frame.loc[new, "prediction"] - [VALUES[NAMES.index(name)] for name in new])
     assert errors.mean() < 0.3 * VALUES.std()
     assert frame["rank"].max() == 24

@@ -106,10 +106,11 @@ def adapt_command(
     if several:
         _adapt_several(Path(model), rows, out, config, source, device, **how)
         return
-    replay = None
+    start, replay = load_model(model, device=device), None
     if source is not None:
-        replay = source_like(rows, source, source_target)
-    adapt_to_file(load_model(model, device=device), rows, out, config, source=replay, **how)
+        crystals = start.featurizer.needs_structures
+        replay = source_like(rows, source, source_target, crystals=crystals)
+    adapt_to_file(start, rows, out, config, source=replay, **how)
 
 
 def adapt_to_file(
@@ -166,7 +167,9 @@ def _adapt_several(
     cores, progress = threads or count_cores(), make_progress()
 
     def one(start: AnyModel, own: DataConfig) -> Adapted[Any]:
-        replay = None if source is None else source_like(own, source, own.target)
+        replay, crystals = None, start.featurizer.needs_structures
+        if source is not None:
+            replay = source_like(own, source, own.target, crystals=crystals)
         return adapt(
             start,
             own,

@@ -220,7 +220,9 @@ _READING_OPTIONS = {
         "Column of crystal structures: CIF, POSCAR or JSON text, or names of files.", "COL"
     ),
     "structures": _reading(
-        "Folder or archive of the structure files that the column of ids names.", "DIR"
+        "Folder or archive of the structure files that the column of ids names, also that of "
+        "further tables of the command.",
+        "DIR",
     ),
     "composition_columns": _reading(
         "One column for each element instead of formulas: Fe,Cr,Ni, or auto (default). Repeatable.",

@@ -40,8 +40,8 @@ def run_command(
     candidates: Annotated[
         Path | None,
         typer.Option(
-            help="File of materials to judge: their predictions, the error to expect and a "
-            "verdict.",
+            help="File of materials, or folder of structures, to judge: their predictions, the "
+            "error to expect and a verdict. --structures serves a file of ids too.",
             rich_help_panel=_CANDIDATES,
             metavar="FILE",
         ),

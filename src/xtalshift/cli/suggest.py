@@ -11,6 +11,7 @@ import typer
 
 from xtalshift.cli import options
 from xtalshift.cli.progress import make_progress
+from xtalshift.data.files import file_kind
 from xtalshift.data.spreadsheet import mark_frame
 from xtalshift.data.units import name_with_unit
 from xtalshift.data.writers import check_output, open_writer, refuse_loss
@@ -101,7 +102,8 @@ def suggest_command(
         list[Path] | None,
         typer.Option(
             help="File of measured materials. Give the table the model was trained on, because the "
-            "model does not know the rows held out from training. Repeatable.",
+            "model does not know the rows held out from training. --structures serves it too. "
+            "Repeatable.",
             metavar="FILE",
         ),
     ] = None,
@@ -188,7 +190,7 @@ def suggest_command(
         typer.echo(mark_frame(chosen).to_csv(index=False), nl=False)
     else:
         _print_table(chosen, predictor.for_file(candidates), candidates)
-    typer.echo(_next_step(predictor, model), err=aside)
+    typer.echo(_next_step(predictor, model, candidates), err=aside)
 
 
 def _suggest_several(
@@ -240,7 +242,7 @@ def _suggest_several(
         _print_goals(found.frame, predictor, tuple(found.reference))
     typer.echo(
         "Next: measure them, add columns with the values, then: xtalshift adapt "
-        f"{model} measured.csv -o MODEL2",
+        f"{model} measured.csv{_where_structures(predictor.one, candidates)} -o MODEL2",
         err=aside,
     )
 
@@ -311,10 +313,22 @@ def _print_table(chosen: pd.DataFrame, predictor: TablePredictor, source: Path) 
     Console(highlight=False).print(table)
 
 
-def _next_step(predictor: TablePredictor, model: Path) -> str:
-    card = predictor.model.card
+def _next_step(predictor: TablePredictor, model: Path, candidates: Path) -> str:
+    card, structures = predictor.model.card, _where_structures(predictor, candidates)
     replay = f" --source {card.source or 'TRAINED_ON'}" if card.feature_cols else ""
     return (
         f"Next: measure them, add a column {card.target_name!r} with the values, then: "
-        f"xtalshift adapt {model} measured.csv -o MODEL2{replay}"
+        f"xtalshift adapt {model} measured.csv{structures} -o MODEL2{replay}"
     )
+
+
+def _where_structures(predictor: TablePredictor, candidates: Path) -> str:
+    """Return the options that find the structures of suggestions again, if a model needs them."""
+    given = predictor.reading
+    if not predictor.model.featurizer.needs_structures:
+        return ""
+    if file_kind(candidates) == "structures":
+        return f" --structures {candidates}"
+    folder = "" if given.structures is None else f" --structures {given.structures}"
+    column = "" if given.structure_col is None else f" --structure-col {given.structure_col}"
+    return folder + column

@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from xtalshift.data.files import FORMULA_NAMES, refuse_repeats
@@ -232,11 +232,11 @@ def settle_dialect(
         lines_above = []
     if not lines:
         raise DataError("it has no header row")
-    guesses = [
-        guess
-        for mark in ([separator] if separator else _ORDER)
-        if (guess := _guess(lines, get_format(mark, line_end), options)) is not None
-    ]
+    marks = [separator] if separator else list(_ORDER)
+    guesses = _guesses(lines, line_end, marks, options)
+    if not any(guess.named for guess in guesses):  # a column that was asked for and is not there
+        usual = options.model_copy(update={"formula_col": None, "structure_col": None})
+        guesses = _guesses(lines, line_end, marks, usual)
     best = max(guesses, key=lambda guess: guess.merit)
     if options.separator and best.width == 1 and not best.named:
         _refuse_absent(lines, line_end, options)
@@ -271,12 +271,8 @@ def settle_dialect(
 def _refuse_absent(lines: list[_Line], line_end: str, options: ReadingOptions) -> None:
     """Raise `DataError` if the cells are separated by something else than the user says."""
     open_to_all = options.model_copy(update={"separator": None})
-    guesses = [
-        guess
-        for mark in SEPARATORS
-        if (guess := _guess(lines, get_format(mark, line_end), open_to_all)) is not None
-        and guess.width > 1
-    ]
+    found = _guesses(lines, line_end, SEPARATORS, open_to_all)
+    guesses = [guess for guess in found if guess.width > 1]
     if not guesses:
         return
     likely = max(guesses, key=lambda guess: guess.merit)
@@ -321,6 +317,14 @@ def _trim(cells: Sequence[str]) -> list[str]:
     while kept and not kept[-1]:
         kept.pop()
     return kept
+
+
+def _guesses(
+    lines: list[_Line], line_end: str, marks: Iterable[str], options: ReadingOptions
+) -> list[_Guess]:
+    """Return the headers that separators give, of those that give a table."""
+    found = (_guess(lines, get_format(mark, line_end), options) for mark in marks)
+    return [guess for guess in found if guess is not None]
 
 
 def _guess(lines: list[_Line], shape: Format, options: ReadingOptions) -> _Guess | None:

@@ -31,7 +31,7 @@ from xtalshift.data.files import (
 from xtalshift.data.materials import Materials
 from xtalshift.data.settings import DataConfig, ReadingOptions
 from xtalshift.data.sources import Source, open_source
-from xtalshift.data.structure_texts import read_cells
+from xtalshift.data.structure_texts import NO_FILE, read_cells
 from xtalshift.errors import ConfigError, DataError
 from xtalshift.registry import near_miss
 from xtalshift.structure import Structures
@@ -60,6 +60,10 @@ HEAD_ROWS = 1000
 """Rows in which is found how numbers and formulas are written, where a table is read in pieces."""
 GIVE_STRUCTURES = (
     "name their column (--structure-col), or their folder (--structures), or leave the block out"
+)
+_GIVE_OTHERS = (
+    "give the folder of its structure files in its place, a column 'cif', or a column 'id' that "
+    "names files in the folder of --structures, which serves all tables"
 )
 _BLANK = frozenset({"", "-", "nan", "none", "null", "n/a"})
 
@@ -198,11 +202,7 @@ def _named_structures(names: list[str], options: ReadingOptions) -> str:
         if name not in names:
             raise DataError(no_column("column of structures", name, names))
         return name
-    own = options.id_col if isinstance(options, DataConfig) else None
-    if own is not None and own in names:
-        return own
-    folded = {one.casefold(): one for one in reversed(names)}
-    found = next((folded[one] for one in ID_NAMES if one in folded), None)
+    found = _names_files(names, options)
     if found is None:
         option = "--id-col" if isinstance(options, DataConfig) else "--structure-col"
         raise DataError(
@@ -210,6 +210,14 @@ def _named_structures(names: list[str], options: ReadingOptions) -> str:
             f"{options.structures}. Name it: {option}. Columns: {list_names(names)}"
         )
     return found
+
+
+def _names_files(names: Sequence[str], options: ReadingOptions) -> str | None:
+    """Return the column that names the files of a folder: the one of options, or of ids."""
+    own = options.id_col if isinstance(options, DataConfig) else None
+    given = next((one for one in (options.structure_col, own) if one in names), None)
+    folded = {one.casefold(): one for one in reversed(names)}
+    return given or next((folded[one] for one in ID_NAMES if one in folded), None)
 
 
 def open_table(path: Path, options: ReadingOptions) -> Source:
@@ -276,16 +284,55 @@ def name_structures(path: Path, options: Options) -> Options:
     return options.model_copy(update={"structure_col": found})
 
 
-def options_for(path: Path, options: Options) -> Options:
+def options_for(path: Path, options: Options, *, crystals: bool) -> Options:
     """Return those options of one table that apply to another file.
 
-    A sheet and places of structures do not, and a column of formulas only if the file has one of
-    this name.
+    A sheet does not, and columns of formulas and structures only if the file has them. A folder of
+    structure files serves this file as well, unless the file has structures or, where no `crystals`
+    are needed, formulas.
+
+    Raises
+    ------
+    ConfigError
+        If `crystals` are needed, and there are none.
+    DataError
+        If the file cannot be read.
     """
     own = options.model_copy(
         update={"sheet": None, "formula_col": None, "structure_col": None, "structures": None}
     )
-    return prefer_column(path, own, options.formula_col or "")
+    own = prefer_column(path, own, options.formula_col or "")
+    layout = open_source(path, own).layout
+    names, folder, column = layout.columns, options.structures, options.structure_col
+    if column not in names or layout.kind == "structures":
+        column = None
+    found = None if column and folder else find_structure_column(names)
+    formulas = {name.casefold() for name in names} & {*FORMULA_NAMES} or _elements_of(names)
+    if not crystals and (found or formulas or own.formula_col):
+        return own
+    if found is not None:
+        return own.model_copy(update={"structure_col": found})
+    likely = own.model_copy(update={"structures": folder, "structure_col": column})
+    if folder is not None and _names_files(names, likely):
+        return likely
+    if crystals:
+        raise ConfigError(
+            f"the features need crystal structures, and {path} has none; {_GIVE_OTHERS}"
+        )
+    return own
+
+
+def refuse_other_folder(materials: Materials, path: Path, options: ReadingOptions) -> None:
+    """Raise `DataError` if the folder of one table has no file that another table names."""
+    reasons = materials.reasons.tolist()
+    if (
+        options.structures is not None
+        and reasons
+        and all(one.startswith(NO_FILE) for one in reasons)
+    ):
+        raise DataError(
+            f"{options.structures} has no structure file of any row of {path}; {_GIVE_OTHERS}"
+        )
 
 
 def _check_head(source: Source, chosen: str | None) -> None:

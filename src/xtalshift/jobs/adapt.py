@@ -148,7 +148,9 @@ def _warn_of_a_choice(model: FittedModel, labels: Dataset, progress: Progress) -
         )
 
 
-def source_like(labels: DataConfig, source: str, target: str | None = None) -> DataConfig:
+def source_like(
+    labels: DataConfig, source: str, target: str | None = None, *, crystals: bool
+) -> DataConfig:
     """Return the settings of a file (or data set) of source rows, read as the labels are.
 
     What concerns the labels alone (sheet, ids, unit) is left to be found, as are columns of
@@ -162,6 +164,8 @@ def source_like(labels: DataConfig, source: str, target: str | None = None) -> D
         File, or name of a data set.
     target : str, optional
         Its target column; by default that of the model.
+    crystals : bool
+        Whether the model needs structures.
     """
     own = {"dataset": source, "target": target, "id_col": None, "unit": ""}
     found = labels.model_copy(update=own)
@@ -170,7 +174,7 @@ def source_like(labels: DataConfig, source: str, target: str | None = None) -> D
         if column is not None and column != REPLICATES and not has_column(found, column):
             found = found.model_copy(update={name: None})
     if Path(source).is_file():
-        return options_for(Path(source), found)
+        return options_for(Path(source), found, crystals=crystals)
     return found.model_copy(update={"formula_col": None})  # the columns of data sets are known
 
 

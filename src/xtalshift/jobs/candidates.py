@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -22,7 +22,7 @@ from xtalshift.acquisition.acquisition_rules import (
 from xtalshift.chem.writing import readable_key
 from xtalshift.data import RawTable, read_raw
 from xtalshift.data.files import first_reason
-from xtalshift.data.formula_texts import options_for
+from xtalshift.data.formula_texts import refuse_other_folder
 from xtalshift.data.number_texts import NumberStyle
 from xtalshift.data.numbers import parse_numbers
 from xtalshift.data.ranges import in_range
@@ -119,9 +119,10 @@ def read_measured(
     """
     model, keys, points, values = predictor.model, set[str](), [], []
     for path in paths:
-        own = replace(predictor, reading=options_for(path, predictor.reading)).for_file(path)
+        own = predictor.for_other(path)
         raw = read_raw(path, own.reading)
         materials = own.read(raw, str(path))
+        refuse_other_folder(materials, path, own.reading)
         features = model.featurize(materials)
         reasons, good = features.reasons, features.reasons == ""
         if not good.any():

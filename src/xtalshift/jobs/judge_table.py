@@ -15,7 +15,7 @@ from xtalshift.benchmark.run_results import Model
 from xtalshift.benchmark.worker import MODEL_FOLDER
 from xtalshift.data import Dataset, read_raw
 from xtalshift.data.files import check_new_columns, naming_table
-from xtalshift.data.formula_texts import name_structures, options_for
+from xtalshift.data.formula_texts import options_for, refuse_other_folder
 from xtalshift.data.materials import Materials
 from xtalshift.data.structure_texts import pack_rows
 from xtalshift.data.writers import write_frame
@@ -69,9 +69,7 @@ def read_candidates(
         formula is readable.
     """
     source, notation = Path(str(config.candidates)), config.data.notation
-    reading = options_for(source, config.data)
-    if needs_structures(config.data.blocks):
-        reading = name_structures(source, reading)
+    reading = options_for(source, config.data, crystals=needs_structures(config.data.blocks))
     raw = read_raw(source, reading)
     own = PREDICTED_COLUMNS if classes is None else predicted_class_columns(classes)
     predicted = (*own, *CRYSTAL_COLUMNS, "explanation")
@@ -79,6 +77,7 @@ def read_candidates(
     if config.data.target in raw.frame.columns:
         progress.say(f"  note: column {config.data.target!r} of {source} is not used")
     materials = read_materials(raw, str(source), reading, notation, config.data.feature_cols)
+    refuse_other_folder(materials, source, reading)
     with naming_table(source):
         usable(materials)
     return Wanted(raw.shown(materials), materials)

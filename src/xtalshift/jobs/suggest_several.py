@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ from xtalshift.acquisition.hypervolume_improvement import (
 )
 from xtalshift.chem.writing import readable_key
 from xtalshift.data import RawTable, iter_raw, read_raw
-from xtalshift.data.formula_texts import options_for
+from xtalshift.data.formula_texts import refuse_other_folder
 from xtalshift.data.materials import Materials
 from xtalshift.domain.applicability import SAME
 from xtalshift.errors import ConfigError, DataError, NotConformalizedError
@@ -199,11 +199,11 @@ def _known(
             ):
                 columns[name].setdefault(readable_key(formula), value)
     for path in measured:
-        reading = replace(
-            predictor, one=replace(predictor.one, reading=options_for(path, predictor.reading))
-        ).for_file(path)
-        raw = read_raw(path, reading.reading)
-        keys = _keys(reading.read(raw, str(path)))
+        own = predictor.one.for_other(path)
+        raw = read_raw(path, own.reading)
+        materials = own.read(raw, str(path))
+        refuse_other_folder(materials, path, own.reading)
+        keys = _keys(materials)
         for name in names:
             if name not in raw.frame.columns:
                 continue

@@ -14,6 +14,7 @@ from xtalshift.chem.formulas import Notation
 from xtalshift.data.files import (
     check_feature_columns,
     check_new_columns,
+    file_kind,
     naming_table,
 )
 from xtalshift.data.materials import Materials
@@ -72,15 +73,29 @@ class TablePredictor:
         return self.reading.notation_like(self.model.featurizer.notation)
 
     def for_file(self, path: Path) -> Self:
-        """Return the same for a file, whose column of formulas is that of training if it has it."""
+        """Return the same for a file, whose column of formulas is that of training if it has it.
+
+        A folder of structure files does not take them from another one.
+        """
         from xtalshift.data.formula_texts import prefer_column  # pyarrow, not needed at the prompt
 
-        reading = prefer_column(path, self.reading, self.model.card.formula_col)
+        reading = self.reading
+        if reading.structures is not None and file_kind(path) == "structures":
+            reading = reading.model_copy(update={"structures": None, "structure_col": None})
+        reading = prefer_column(path, reading, self.model.card.formula_col)
         if self.model.featurizer.needs_structures:
             from xtalshift.data.formula_texts import name_structures
 
             reading = name_structures(path, reading)
         return replace(self, reading=reading)
+
+    def for_other(self, path: Path) -> Self:
+        """Return the same for a further table beside the one that `reading` is about."""
+        from xtalshift.data.formula_texts import options_for
+
+        crystals = self.model.featurizer.needs_structures
+        own = options_for(path, self.reading, crystals=crystals)
+        return replace(self, reading=own).for_file(path)
 
     def predict(self, rows: RawTable | pd.DataFrame, source: str) -> pd.DataFrame:
         """Return the rows of a table, in order, with the columns of predictions added.

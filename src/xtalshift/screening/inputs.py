@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from xtalshift.data.formula_texts import open_table
+from xtalshift.data.formula_texts import FormulaColumns, list_cells, open_table
 from xtalshift.data.frames import RawTable, arrow_frame, finish_frame, settle_head
 from xtalshift.data.number_texts import POINT
 from xtalshift.data.settings import BY_DEFAULT, ReadingOptions
@@ -25,6 +25,7 @@ from xtalshift.data.sources import Layout, ParquetSource, Piece, Source
 from xtalshift.errors import DataError
 from xtalshift.screening.top import Floor
 from xtalshift.structure import archives
+from xtalshift.structure.structure_files import is_structure_file
 
 
 @dataclass(frozen=True)
@@ -83,13 +84,17 @@ class InputRecord:
     """File name, or name of a source of formulas."""
     size: int | None = None
     sha256: str | None = None
-    """`size`, `sha256`: of a file."""
+    """`size`, `sha256`: of a file; of a folder the number of its files, and a hash of their names,
+    sizes and times."""
     schema: list[str] | None = None
     """Columns of a Parquet file with their types."""
 
     @classmethod
     def of(cls, path: Path) -> Self:
-        """Return what identifies the content of a file."""
+        """Return what identifies the content of a file or folder."""
+        if path.is_dir():
+            digest, count = _hash_folder(path)
+            return cls(path.name, count, digest)
         return cls(path.name, path.stat().st_size if path.exists() else None, _hash_file(path)[0])
 
 
@@ -158,6 +163,23 @@ class Inputs:
         """Return what identifies each input."""
         return [item.record for item in self.inputs]
 
+    def structure_files(self, column: FormulaColumns, chunk_rows: int) -> InputRecord | None:
+        """Return what identifies the files that cells of `column` name; None if they name none.
+
+        Of a folder of structures as input, `describe` tells everything.
+        """
+        if not column.structures or self.inputs[0].source.layout.kind == "structures":
+            return None
+        if column.folder is not None:
+            return InputRecord.of(Path(column.folder))
+        digest, count = hashlib.sha256(), 0
+        for block in self.blocks(chunk_rows):
+            for cell in list_cells(block.parse(column.names)[0].column(column.names[0])):
+                if isinstance(cell, str) and "\n" not in cell and is_structure_file(cell.strip()):
+                    digest.update(_facts(cell, Path(cell.strip())))
+                    count += 1
+        return InputRecord("files that cells name", count, digest.hexdigest()) if count else None
+
     def blocks(
         self,
         chunk_rows: int,
@@ -216,8 +238,8 @@ def _open_file(path: Path, options: ReadingOptions) -> _Input:
     source = open_table(path, options)
     settle_head(source, options)
     if path.is_dir():
-        digest, count = _hash_folder(path)
-        return _Input(source, InputRecord(path.name, count, digest), count)
+        record = InputRecord.of(path)
+        return _Input(source, record, record.size)
     digest, lines = _hash_file(path)
     schema, n_rows = None, None
     if isinstance(source, ParquetSource):
@@ -242,10 +264,18 @@ def _hash_folder(path: Path) -> tuple[str, int]:
     digest, count = hashlib.sha256(), 0
     files = (path / name for name in archives.open_source(path).names())
     for file in filter(Path.is_file, files):
-        facts = file.stat()
-        digest.update(f"{file.relative_to(path)} {facts.st_size} {facts.st_mtime_ns}\n".encode())
+        digest.update(_facts(str(file.relative_to(path)), file))
         count += 1
     return digest.hexdigest(), count
+
+
+def _facts(name: str, file: Path) -> bytes:
+    """Return name, size and time of a file; of one that is not there its name."""
+    try:
+        facts = file.stat()
+    except OSError:
+        return f"{name}\n".encode()
+    return f"{name} {facts.st_size} {facts.st_mtime_ns}\n".encode()
 
 
 def _hash_file(path: Path) -> tuple[str, int]:

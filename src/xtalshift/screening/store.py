@@ -57,9 +57,17 @@ class Header:
     """Table of known formation energies."""
     ranking: RankEvidence | None = None
     """How well the model ranks rows that it was not trained on, as it was saved."""
+    structure_files: InputRecord | None = None
+    """The files of structures that cells of the inputs name."""
 
     @classmethod
-    def of(cls, sources: Sources, inputs: list[InputRecord], settings: ScreenSettings) -> Self:
+    def of(
+        cls,
+        sources: Sources,
+        inputs: list[InputRecord],
+        settings: ScreenSettings,
+        structure_files: InputRecord | None = None,
+    ) -> Self:
         """Return the header of a screening.
 
         Raises
@@ -80,16 +88,16 @@ class Header:
             None if sources.stability is None else _hash_model(sources.stability),
             None if table is None else InputRecord.of(table),
             saved_ranking(sources.model),
+            structure_files,
         )
 
     def to_dict(self) -> Plain:
         """Return plain values."""
-        inputs = [
-            {key: value for key, value in asdict(one).items() if value is not None}
-            for one in self.inputs
-        ]
+        inputs = [_plain_input(one) for one in self.inputs]
         stability = {"stability_sha256": self.stability_sha256} if self.stability_sha256 else {}
         table = {"stability_table": asdict(self.stability_table)} if self.stability_table else {}
+        files = self.structure_files
+        named = {"structure_files": _plain_input(files)} if files else {}
         return {
             "kind": KIND,
             "schema_version": SCHEMA_VERSION,
@@ -97,6 +105,7 @@ class Header:
             **stability,
             **table,
             "inputs": inputs,
+            **named,
             "settings": self.settings.to_dict(),
             "versions": self.versions,
             "ranking": None if self.ranking is None else _plain_ranking(self.ranking),
@@ -409,6 +418,10 @@ def _hash_model(folder: Path) -> str:
         for block in read_bytes(path):
             digest.update(block)
     return digest.hexdigest()
+
+
+def _plain_input(record: InputRecord) -> Plain:
+    return {key: value for key, value in asdict(record).items() if value is not None}
 
 
 def _plain_ranking(ranking: RankEvidence) -> Plain:

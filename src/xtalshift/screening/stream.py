@@ -122,8 +122,9 @@ def screen(
     rows = Inputs(inputs, settings)
     with naming_table(rows.inputs[0].source.layout.source):
         # only their names: what the numbers of elements are, the model may know
-        formulas = find_formulas(rows.columns, settings, usual="at").names
-    header = Header.of(sources, rows.describe(), settings)
+        column = find_formulas(rows.columns, settings, usual="at")
+    formulas, files = column.names, rows.structure_files(column, settings.chunk_rows)
+    header = Header.of(sources, rows.describe(), settings, files)
     with (
         ScreenStore.open(out, header, overwrite=overwrite) as store,
         resumable(lambda: CONTINUE if store.chunks else ""),

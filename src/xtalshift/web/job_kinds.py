@@ -174,7 +174,8 @@ def _adapt(asked: AdaptRequest, inputs: Inputs, folder: Path, progress: Progress
         replay = None
         if inputs.source is not None:
             column = own.target if several else asked.source_target
-            replay = source_like(own, inputs.source, column)
+            crystals = start.featurizer.needs_structures
+            replay = source_like(own, inputs.source, column, crystals=crystals)
         return adapt(
             start,
             own,

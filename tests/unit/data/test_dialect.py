@@ -153,3 +153,21 @@ def test_a_separator_that_the_header_lacks_is_named_as_the_cause(tmp_path):
     assert one.frame["formula"].tolist()[1] == "NaCl"
     with pytest.raises(UsageError, match=r"no such separator .did you mean 'comma'.*tab or pipe"):
         ReadingOptions.from_dict({"separator": "coma"})
+
+
+@pytest.mark.parametrize(
+    ("options", "what"),
+    [
+        ({"structure_col": "ciff"}, "column of structures"),
+        ({"formula_col": "ciff"}, "formula column"),
+    ],
+)
+def test_a_column_that_is_not_there_is_no_reason_to_find_one_column(tmp_path, options, what):
+    """The lines of quoted CIFs look like rows; the usual names of the header tell how it is cut."""
+    path = tmp_path / "t.csv"
+    cif = '"data_x\n_cell_length_a 3.1\nloop_\n_atom_site_label\nNa1 0 0 0\n"'
+    path.write_text("id,formula,n,cif\n" + f"a,NaCl,1.5,{cif}\n" * 5)
+    options = ReadingOptions(**options)
+    message = rf"no {what} 'ciff' \(did you mean 'cif'\?\)\. Columns: id, formula, n, cif"
+    with pytest.raises(DataError, match=message):
+        read_raw(path, options).formulas(options)

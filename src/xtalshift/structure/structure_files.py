@@ -50,9 +50,8 @@ def read_structure_files(
     """Read all structures of a folder, an archive or a file, in constant memory.
 
     Folders are read with all folders in them and all that are linked there, each once, sorted by
-    path; hidden files are left out. Archives
-    (zip, tar, tar.gz, tar.bz2, tar.xz) are read without unpacking them to disk; those inside
-    archives are not opened.
+    path; hidden files are left out. Archives (zip, tar, tar.gz, tar.bz2, tar.xz) are read without
+    unpacking them to disk; those inside archives are not opened.
 
     Parameters
     ----------

@@ -20,6 +20,7 @@ from xtalshift.structure.archives import open_source
 from xtalshift.structure.listed_atoms import RefusedError
 from xtalshift.structure.reading import ReadStructures, read_all, read_structures
 from xtalshift.structure.structure_files import (
+    describe_left_out,
     is_structure_file,
     list_files,
     name_files,
@@ -185,20 +186,21 @@ def _content(cell: object) -> object:
 
 def _contents(cells: Sequence[object], folder: Path) -> list[object]:
     """Return the contents of the files that cells name, or those of their structures."""
-    files = list_files(folder)
+    names = open_source(folder).names()
+    files, left_out = list_files(folder, names), describe_left_out(names)
     by_name = name_files(files)
     named = [_find(normalize("NFC", str(cell).strip()), by_name) for cell in cells]
     wanted = {found[0] for found, _ in named if len(found) == 1}
     contents: dict[str, Any] = dict(open_source(folder).contents(wanted))
     several = {found[0] for found, number in named if len(found) == 1 and number > 1}
     packed = {file: pack(read_all(contents[file])) for file in several}
-    folded = {name.casefold(): name for name in by_name} if ((), 1) in named else {}
+    folded = {name.casefold(): name for name in by_name} if ([], 1) in named else {}
     whole: list[object] = []
     for cell, (found, number) in zip(cells, named, strict=True):
         name = str(cell).strip()
         if len(found) != 1:
             similar = folded.get(normalize("NFC", name).casefold(), "")
-            whole.append(_not_there(name, folder, found, similar, files))
+            whole.append(_not_there(name, folder, found, similar, files, left_out))
         elif found[0] not in packed:
             whole.append(contents[found[0]])
         elif number > len(packed[found[0]]):
@@ -209,16 +211,21 @@ def _contents(cells: Sequence[object], folder: Path) -> list[object]:
     return whole
 
 
-def _find(name: str, by_name: Mapping[str, tuple[str, ...]]) -> tuple[tuple[str, ...], int]:
+def _find(name: str, by_name: Mapping[str, list[str]]) -> tuple[list[str], int]:
     """Return the files that have a name, and which of its structures ``#2`` means."""
     numbered = _NUMBERED.fullmatch(name)
     if name in by_name or numbered is None or numbered[1] not in by_name:
-        return by_name.get(name, ()), 1
+        return by_name.get(name, []), 1
     return by_name[numbered[1]], int(numbered[2])
 
 
 def _not_there(
-    name: str, folder: Path, found: Sequence[str], similar: str, files: Sequence[str]
+    name: str,
+    folder: Path,
+    found: Sequence[str],
+    similar: str,
+    files: Sequence[str],
+    left_out: str,
 ) -> RefusedError:
     """Return that none of the files of a folder has a name, or that several are found."""
     shown = found or files
@@ -229,4 +236,6 @@ def _not_there(
             "write the path of one"
         )
     there = f"there is {similar!r}" if similar else f"it holds {listed}"
+    if left_out and not similar:
+        there += f"; {left_out}"
     return RefusedError(f"{NO_FILE} in {folder} is called {name!r}; {there}")

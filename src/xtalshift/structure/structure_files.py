@@ -50,9 +50,8 @@ def read_structure_files(
     """Read all structures of a folder, an archive or a file, in constant memory.
 
     Folders are read with all folders in them and all that are linked there, each once, sorted by
-    path; hidden files are left out. Archives
-    (zip, tar, tar.gz, tar.bz2, tar.xz) are read without unpacking them to disk; those inside
-    archives are not opened.
+    path; hidden files are left out. Archives (zip, tar, tar.gz, tar.bz2, tar.xz) are read without
+    unpacking them to disk; those inside archives are not opened.
 
     Parameters
     ----------
@@ -103,25 +102,28 @@ def list_files(path: str | Path, names: list[str] | None = None) -> list[str]:
     return wanted
 
 
-def name_files(files: list[str]) -> dict[str, tuple[str, ...]]:
+def name_files(files: list[str]) -> dict[str, list[str]]:
     """Return for each name that a table may give to structure files the files that have it.
 
     Names are the path inside, the name of the file, both without suffix, and path and name of a
     folder, which are those of all files inside unless a file has the name. They are in the normal
     form NFC: some systems write an accent as a character of its own.
     """
-    by_file: dict[str, dict[str, None]] = {}
-    by_folder: dict[str, dict[str, None]] = {}
-    for file in files:
-        path = PurePosixPath(normalize("NFC", file))  # without the ./ of archives
-        whole, base = str(path), path.name
-        for name in (whole, base, _SUFFIX.sub("", whole), _SUFFIX.sub("", base)):
-            by_file.setdefault(name, {})[file] = None
-        for folder in path.parents[:-1]:
-            for name in (str(folder), folder.name):
-                by_folder.setdefault(name, {})[file] = None
-    wholes = {str(PurePosixPath(normalize("NFC", file))): {file: None} for file in files}
-    return {name: tuple(found) for name, found in (by_folder | by_file | wholes).items()}
+    by_file: dict[str, list[str]] = {}
+    by_folder: dict[str, list[str]] = {}
+    wholes = [str(PurePosixPath(normalize("NFC", file))) for file in files]  # without a ./
+    for file, whole in zip(files, wholes, strict=True):
+        folder, _, base = whole.rpartition("/")
+        for name in {whole, base, _SUFFIX.sub("", whole), _SUFFIX.sub("", base)}:
+            by_file.setdefault(name, []).append(file)
+        inside = set[str]()
+        while folder:
+            inside |= {folder, folder.rpartition("/")[2]}
+            folder = folder.rpartition("/")[0]
+        for name in inside:
+            by_folder.setdefault(name, []).append(file)
+    by_file |= {whole: [file] for file, whole in zip(files, wholes, strict=True)}
+    return by_folder | by_file
 
 
 def describe_left_out(names: list[str]) -> str:

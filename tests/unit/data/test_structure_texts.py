@@ -90,8 +90,8 @@ def test_names_that_several_files_have_are_no_names(tmp_path):
     (tmp_path / "b" / f"{NAMES[1]}.cif").unlink()
     (tmp_path / "notes.txt").write_text("no structure")
     found = name_files(list_files(tmp_path))
-    assert found[f"a/{NAMES[0]}"] == (f"a/{NAMES[0]}.cif",)
-    assert found[NAMES[1]] == (f"a/{NAMES[1]}.cif",)
+    assert found[f"a/{NAMES[0]}"] == [f"a/{NAMES[0]}.cif"]
+    assert found[NAMES[1]] == [f"a/{NAMES[1]}.cif"]
     assert "notes" not in found
     reason = read_cells([NAMES[0]], str(tmp_path)).reasons[0]
     assert reason == (
@@ -127,6 +127,19 @@ def test_the_name_of_a_folder_with_one_file(tmp_path):
     reasons = read_cells(["mp-2", "mp-1"], str(tmp_path)).reasons
     assert reasons[0] == ""
     assert "there are mp-1/CONTCAR, mp-1/POSCAR; write the path of one" in reasons[1]
+
+
+def test_a_file_that_is_left_out_for_its_name_is_told(tmp_path):
+    for name in ("mp-1.cif", "mp-2.cif.txt"):
+        (tmp_path / name).write_text(write_cif(ALLOY))
+    assert (
+        read_cells(["mp-2"], str(tmp_path))
+        .reasons[0]
+        .endswith(
+            "is called 'mp-2'; it holds mp-1.cif; 1 file left out, such as 'mp-2.cif.txt': give it "
+            "the suffix of its format, such as .cif"
+        )
+    )
 
 
 def test_accents_may_be_characters_of_their_own(tmp_path):

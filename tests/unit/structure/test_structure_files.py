@@ -138,11 +138,11 @@ def test_files_that_may_be_meant_are_told():
 
 def test_names_that_a_table_may_give():
     found = name_files(["mp-1/POSCAR", "./mp-2/x/POSCAR", "mp-3/a.cif", "mp-3/b.cif", "mp-3.cif"])
-    assert found["mp-1"] == ("mp-1/POSCAR",)
-    assert found["mp-2"] == found["x"] == found["mp-2/x"] == ("./mp-2/x/POSCAR",)
-    assert found["mp-3"] == ("mp-3.cif",)  # before the folder
-    assert found["POSCAR"] == ("mp-1/POSCAR", "./mp-2/x/POSCAR")
-    assert name_files(["Ångstro\u0308m.cif"])["Ångström"] == ("Ångstro\u0308m.cif",)
+    assert found["mp-1"] == ["mp-1/POSCAR"]
+    assert found["mp-2"] == found["x"] == found["mp-2/x"] == ["./mp-2/x/POSCAR"]
+    assert found["mp-3"] == ["mp-3.cif"]  # before the folder
+    assert found["POSCAR"] == ["mp-1/POSCAR", "./mp-2/x/POSCAR"]
+    assert name_files(["Ångstro\u0308m.cif"])["Ångström"] == ["Ångstro\u0308m.cif"]
 
 
 def test_blocks_hold_whole_files(tmp_path):

@@ -106,8 +106,9 @@ def name_files(files: list[str]) -> dict[str, list[str]]:
     """Return for each name that a table may give to structure files the files that have it.
 
     Names are the path inside, the name of the file, both without suffix, and path and name of a
-    folder, which are those of all files inside unless a file has the name. They are in the normal
-    form NFC: some systems write an accent as a character of its own.
+    folder, which are those of all files inside unless a file has the name. The id that a file gets
+    here is its own, even if another file is called so in its folder. Names are in the normal form
+    NFC: some systems write an accent as a character of its own.
     """
     by_file: dict[str, list[str]] = {}
     by_folder: dict[str, list[str]] = {}
@@ -122,7 +123,8 @@ def name_files(files: list[str]) -> dict[str, list[str]]:
             folder = folder.rpartition("/")[0]
         for name in inside:
             by_folder.setdefault(name, []).append(file)
-    by_file |= {whole: [file] for file, whole in zip(files, wholes, strict=True)}
+    for own in (_make_ids(wholes), wholes):
+        by_file |= {name: [file] for name, file in zip(own, files, strict=True)}
     return by_folder | by_file
 
 

@@ -142,6 +142,10 @@ def test_names_that_a_table_may_give():
     assert found["mp-2"] == found["x"] == found["mp-2/x"] == ["./mp-2/x/POSCAR"]
     assert found["mp-3"] == ["mp-3.cif"]  # before the folder
     assert found["POSCAR"] == ["mp-1/POSCAR", "./mp-2/x/POSCAR"]
+    # the ids that these files get when the folder is read
+    twice = name_files(["x.cif", "a/x.cif", "b/x.cif", "b/x.vasp"])
+    assert (twice["x"], twice["a/x"]) == (["x.cif"], ["a/x.cif"])
+    assert twice["b/x"] == ["b/x.cif", "b/x.vasp"]
     assert name_files(["Ångstro\u0308m.cif"])["Ångström"] == ["Ångstro\u0308m.cif"]
 
 

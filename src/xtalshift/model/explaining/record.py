@@ -169,13 +169,14 @@ def table_rows(explanations: Sequence[Explanation]) -> list[dict[str, Any]]:
 
 
 def _columns(explanations: Sequence[Explanation]) -> list[str]:
-    return [*(["id"] if any(one.id for one in explanations) else []), *_COLUMNS]
+    return [*(["id"] if any(one.id for one in explanations) else []), *COLUMNS]
 
 
-_COLUMNS = (
+COLUMNS = (
     *("formula", "target", "label", "kind", "name", "contribution", "error", "scale", "value"),
     *("usual", "prediction", "lower", "upper", "in_domain", "ood_score", "known", "reason"),
 )
+"""Columns of `explanation_table`, behind ``id``."""
 
 
 def _rows(one: Explanation) -> list[dict[str, Any]]:

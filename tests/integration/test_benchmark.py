@@ -270,6 +270,7 @@ def test_other_data_in_the_same_folder_are_refused(make_spec, table, tmp_path, x
     outcome = xtalshift(*options)
     assert outcome.code == 1
     assert "cannot be compared with these (data:" in outcome.err
+    assert "had other rows or structures)" in outcome.err
     assert xtalshift(*options, "--overwrite").code == 0
 
 

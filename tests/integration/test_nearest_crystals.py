@@ -61,7 +61,7 @@ def test_a_training_crystal_is_its_own_neighbour_at_distance_0(trained):
 def test_a_model_of_formulas_has_no_such_columns(trained):
     place, known, read = trained
     found = xs.load_model(place / "model").predict(given(read, known[:3]))
-    assert found.frame.columns.tolist() == ["formula", *PREDICTED_COLUMNS, *CRYSTAL_COLUMNS]
+    assert found.frame.columns.tolist() == ["id", "formula", *PREDICTED_COLUMNS, *CRYSTAL_COLUMNS]
     formulas = ["NaCl", "KCl", "NaBr", "KBr", "LiF", "NaF", "KF", "LiCl", "LiBr", "RbCl"]
     model = xs.fit(xs.Dataset.of(formulas, range(10)), "ridge")
     assert model.domain.crystals_ is None

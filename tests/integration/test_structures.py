@@ -23,6 +23,7 @@ from xtalshift.data.settings import ReadingOptions
 from xtalshift.data.structure_texts import read_cells
 from xtalshift.errors import DataError
 from xtalshift.registry import Registry
+from xtalshift.structure import Structures
 
 NAMES, BATCH, VALUES = crystals()
 
@@ -47,6 +48,9 @@ def test_features_of_a_folder_and_of_a_column_are_the_same(xtalshift, tables, tm
         done = xtalshift("featurize", *source, "--features", "magpie+structure", "-o", out)
         assert done.code == 0, done.err
         made.append(pd.read_parquet(out))
+    for table, source in zip(made, (folder, by_text, by_id), strict=True):
+        assert list(table)[:2] == ["id", "formula"], source  # polymorphs have one formula
+    assert made[2]["id"].tolist() == NAMES
     first = made[1].drop(columns="formula")
     assert first["status"].eq("ok").all()
     assert len(first) == 192
@@ -113,9 +117,70 @@ def test_python_predicts_a_folder_that_was_read(trained):
     read = xs.read_table(folder, need_target=False)
     found, same = loaded.predict(read), loaded.predict(read.materials)
     np.testing.assert_array_equal(found.prediction, same.prediction)
+    assert list(found.frame)[:2] == ["id", "formula"]
+    assert found.frame["id"].tolist() == sorted(NAMES)
+    assert "id" not in loaded.predict(["NaCl"]).frame
     for path in (str(folder), folder):
         with pytest.raises(DataError, match=r"structures read_table\(path, need_target=F"):
             loaded.predict(path)
+
+
+def test_a_row_without_a_prediction_has_no_nearest_space_group(xtalshift, trained, tmp_path):
+    some = write_folder(tmp_path / "some", NAMES[:2], BATCH.take(slice(2)))
+    (some / f"{NAMES[1]}.cif").write_text("<html></html>")
+    bad = sorted(NAMES[:2]).index(NAMES[1])
+    good = 1 - bad
+    out = tmp_path / "p.csv"
+    assert xtalshift("predict", trained / "model", some, "-o", out).code == 0
+    written = pd.read_csv(out, dtype=str, keep_default_na=False)["nearest_space_group"]
+    assert (written[bad], written[good].isdecimal()) == ("", True)
+    found = xs.load_model(trained / "model").predict(xs.read_table(some, need_target=False))
+    assert found.frame["nearest_space_group"].isna().tolist() == [not bad, bool(bad)]
+    assert found.rows()[bad]["nearest_space_group"] is None
+    assert str(found.rows()[good]["nearest_space_group"]) == written[good]
+    screened = tmp_path / "screened"
+    assert xtalshift("screen", trained / "model", some, "-o", screened, "--top", "2").code == 0
+    part = pd.read_parquet(screened / "parts" / "part-000000.parquet")["nearest_space_group"]
+    assert part.isna().tolist() == [not bad, bool(bad)]
+
+
+def test_explanations_name_crystals(xtalshift, trained, tmp_path):
+    some, out = write_folder(tmp_path / "some", NAMES[:2], BATCH.take(slice(2))), tmp_path / "e.csv"
+    assert xtalshift("explain", trained / "model", some, "-o", out).code == 0
+    frame = pd.read_csv(out)
+    assert list(frame)[:2] == ["id", "formula"]
+    assert set(frame["id"]) == set(NAMES[:2])
+    ids = tmp_path / "ids.csv"
+    pd.DataFrame({"id": NAMES[:2]}).to_csv(ids, index=False)
+    done = xtalshift("explain", trained / "model", ids, "--structures", some, "--json")
+    assert [one["id"] for one in json.loads(done.out)] == NAMES[:2]
+
+
+def test_predictions_tell_what_is_odd_about_structures(xtalshift, trained, tmp_path):
+    """As `train` and `check` do; the values alone look as any others."""
+    box = replace(BATCH.take([0]), lattices=np.array([np.diag([20.0, 20.0, 20.0])]))
+    box = replace(box, positions=0.1 * (box.positions % 1))
+    some = write_folder(
+        tmp_path / "some", [NAMES[1], "box"], Structures.join([BATCH.take([1]), box])
+    )
+    done = xtalshift("predict", trained / "model", some, "-o", tmp_path / "p.csv")
+    assert done.code == 0, done.err
+    row = 1 + sorted([NAMES[1], "box"]).index("box")
+    assert re.search(rf"1 structure: vacuum along [abc] \(row {row} \(id box\)\)", done.out)
+
+
+def test_a_run_whose_structures_changed_says_so(xtalshift, tables, tmp_path):
+    folder, by_id, _ = tables
+    command = (
+        "run", by_id, "--target", "y", "--structures", folder, "--methods", "ridge", "--splits",
+        "random", "-o", tmp_path / "run", "--set", "explain.learning=false",
+        "--set", "explain.drivers=false",
+    )  # fmt: skip
+    assert xtalshift(*command).code == 0
+    (folder / f"{NAMES[0]}.cif").write_text(write_cif(BATCH.take([5])))
+    again = xtalshift(*command)
+    assert again.code == 1
+    assert "(data: 'table' had other rows or structures); choose another --out" in again.err
 
 
 def test_ids_name_the_files_and_faults_are_counted(xtalshift, tables, tmp_path):
@@ -175,6 +240,8 @@ def test_screening_a_folder(xtalshift, trained, tmp_path):
     best = pd.read_csv(out / "top.csv")
     assert values[best["id"]].min() > np.quantile(VALUES, 0.9)
     assert [name.partition("-")[0] for name in best["id"]] == best["formula"].tolist()
+    assert re.search(r"rank +id +formula +prediction", done.out)
+    assert best["id"][0] in done.out
 
 
 @pytest.mark.parametrize("named", ["ids", "paths"])

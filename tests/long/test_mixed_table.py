@@ -150,8 +150,8 @@ def follow(table, path, model, tmp_path, outcomes):
 
     # the readers of streams: features and predictions are those of the true composition
     pieces = list(iter_features(path, FeaturizeSettings(reading=reading)))
-    reasons = np.concatenate([features.reasons for _, features in pieces])
-    values = np.concatenate([features.values for _, features in pieces])
+    reasons = np.concatenate([features.reasons for _, features, _ in pieces])
+    values = np.concatenate([features.values for _, features, _ in pieces])
     assert sum(feature_table(*piece).num_rows for piece in pieces) == n
     # whether a column is in capitals is settled on its head in streams: nothing else may differ
     streamed = reasons == ""

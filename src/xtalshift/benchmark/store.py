@@ -188,7 +188,13 @@ def _check_header(found: Plain, wanted: Plain, path: Path, remedy: str) -> None:
         header["data"] = {name: header["data"][name] for name in sorted(common)}
     differ = [key for key in dict.fromkeys([*here, *there]) if here.get(key) != there.get(key)]
     if differ:
-        pairs = "; ".join(f"{key}: {there.get(key)} there, {here.get(key)} here" for key in differ)
+        if "data" in differ:  # their folds differ too, then
+            changed = [name for name in common if here["data"][name] != there["data"][name]]
+            pairs = f"data: {', '.join(map(repr, sorted(changed)))} had other rows or structures"
+        else:
+            pairs = "; ".join(
+                f"{key}: {there.get(key)} there, {here.get(key)} here" for key in differ
+            )
         raise ConfigError(
             f"{path} holds records that cannot be compared with these ({pairs}); {remedy}"
         )

@@ -79,7 +79,7 @@ def print_class_answer(found: ClassCandidates) -> None:
     for row in (*ends[:_SHOWN], *ends[_SHOWN:][-_SHOWN:]):
         known = f" (measured: {row.measured})" if row.measured else ""
         table.add_row(
-            escape(row.formula),
+            escape(row.name),
             escape(f"{row.prediction}{known}"),
             escape(row.prediction_set),
             format_percent(row.probability),

@@ -40,12 +40,17 @@ def print_explanations(
         if number:
             console.print()
         if one.itself is None:
-            console.print(f"[bold]{escape(one.formula)}[/bold]  {escape(one.reason)}")
+            console.print(f"{_name(one)}  {escape(one.reason)}")
             continue
         for line in headline(one, level):
             console.print(line)
         _print_parts(console, one, top)
         _print_substitutions(console, one)
+
+
+def _name(one: Explanation) -> str:
+    """Return the formula, with the id of a crystal."""
+    return f"[bold]{escape(one.formula)}[/bold]{escape(f' ({one.id})' if one.id else '')}"
 
 
 def headline(one: Explanation, level: float) -> list[str]:
@@ -56,7 +61,7 @@ def headline(one: Explanation, level: float) -> list[str]:
     if one.itself.in_domain is False:
         doubt = " [bold yellow]Out of domain: the reasons are as doubtful as the prediction.[/]"
     first = (
-        f"[bold]{escape(one.formula)}[/bold]  {escape(what)}: {escape(_shown(one, one.itself))}"
+        f"{_name(one)}  {escape(what)}: {escape(_shown(one, one.itself))}"
         f"{_interval(one.itself, level)}.{doubt}"
     )
     second = f"Mean of {one.compared} training materials: {_level(one, one.base)}."

@@ -29,7 +29,7 @@ def featurize_command(
     *,
     reading: options.Reading,
 ) -> None:
-    """Write formula, features, status and reason of every row, in order."""
+    """Write formula (and id of a structure), features, status and reason of every row, in order."""
     from concurrent.futures import Future, ThreadPoolExecutor
     from importlib import import_module
     from itertools import islice
@@ -58,7 +58,7 @@ def featurize_command(
         while group := list(islice(pieces, ROW_GROUP)):
             written.result()
             written = thread.submit(write, group)
-            for formulas, found in group:
+            for formulas, found, _ in group:
                 rows += len(formulas)
                 bad += int((found.reasons != "").sum())
                 columns = len(found.names)

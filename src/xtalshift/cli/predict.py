@@ -316,6 +316,10 @@ def _describe(counts: PredictionCounts, level: float) -> list[str]:
     ]
     if counts.bad > len(counts.examples):
         lines.append(f"  and {counts.bad - len(counts.examples):,} more: see the column reason")
+    lines += [
+        f"{plural(number, 'structure')}: {kind} ({counts.odd[kind]})"
+        for kind, number in counts.structures.most_common()
+    ]
     if counts.judged:
         elements = ""
         if counts.new_elements:

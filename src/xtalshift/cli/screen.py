@@ -355,13 +355,17 @@ def _print_top(path: Path, model: Path, settings: ScreenSettings) -> None:
     own = saved_formula_col(first_model(model_folder(model)))
     if settings.formula_col is None and own in names:
         settings = settings.model_copy(update={"formula_col": own})
-    formulas = find_formulas(names, settings, usual="at").names
-    lead = ["rank", *(formulas if len(formulas) == 1 else ["input_row"])]
+    if any(name.startswith("nearest_id") for name in names):
+        lead: tuple[str, ...] = ("id", "formula")  # of crystals: polymorphs have one formula
+    else:
+        lead = find_formulas(names, settings, usual="at").names
+        lead = lead if len(lead) == 1 else ("input_row",)
     several = [name for name in names if name.startswith("prediction_")]
-    shown = [name for name in (*lead, *several, *_PRINTED) if name in names]
+    shown = [name for name in ("rank", *lead, *several, *_PRINTED) if name in names]
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for name in shown:
-        table.add_column(name, justify="left" if name in formulas else "right", overflow="fold")
+        text = name in lead and name != "input_row"
+        table.add_column(name, justify="left" if text else "right", overflow="fold")
     for row in frame[shown].itertuples(index=False):
         table.add_row(*map(escape, map(_short, row)))
     console = Console(highlight=False)

@@ -84,6 +84,8 @@ class FormulaTexts:
     """Whether the column is written in capitals, see `xtalshift.chem.capitals.in_capitals`."""
     structures: Structures | None = None
     """The n structures that the formulas are those of."""
+    ids: list[str] = field(default_factory=list)
+    """Length n. Ids of rows with structures; empty if the table has none."""
 
     @property
     def names(self) -> list[str]:
@@ -99,7 +101,7 @@ class FormulaTexts:
             faults=self.faults,
             notes=self.notes,
             structures=self.structures,
-            **parts,
+            **{"ids": self.ids or None, **parts},
         )
 
 
@@ -214,10 +216,15 @@ def _named_structures(names: list[str], options: ReadingOptions) -> str:
 
 def _names_files(names: Sequence[str], options: ReadingOptions) -> str | None:
     """Return the column that names the files of a folder: the one of options, or of ids."""
+    return options.structure_col if options.structure_col in names else find_ids(names, options)
+
+
+def find_ids(names: Sequence[str], options: ReadingOptions) -> str | None:
+    """Return the column of ids: the one that options name, or one of a usual name."""
     own = options.id_col if isinstance(options, DataConfig) else None
-    given = next((one for one in (options.structure_col, own) if one in names), None)
     folded = {one.casefold(): one for one in reversed(names)}
-    return given or next((folded[one] for one in ID_NAMES if one in folded), None)
+    usual = next((folded[one] for one in ID_NAMES if one in folded), None)
+    return own if own in names else usual
 
 
 def open_table(path: Path, options: ReadingOptions) -> Source:
@@ -302,8 +309,11 @@ def options_for(path: Path, options: Options, *, crystals: bool) -> Options:
         update={"sheet": None, "formula_col": None, "structure_col": None, "structures": None}
     )
     own = prefer_column(path, own, options.formula_col or "")
+    folder, column = options.structures, options.structure_col
+    if folder is None and not crystals:
+        return own
     layout = open_source(path, own).layout
-    names, folder, column = layout.columns, options.structures, options.structure_col
+    names = layout.columns
     if column not in names or layout.kind == "structures":
         column = None
     found = None if column and folder else find_structure_column(names)
@@ -392,15 +402,18 @@ def iter_formulas(path: Path, chunk_rows: int, options: ReadingOptions) -> Itera
     with naming_file(path):
         found = find_formulas(source.layout.columns, options)
         empty, capitals = True, False
+        ids = find_ids(source.layout.columns, options) if found.structures else None
+        wanted = dict.fromkeys([*found.names, *([] if ids is None else [ids])])
         for piece in source.pieces(0, _repeat(chunk_rows)):
-            rows = source.layout.parse(piece, found.names)
-            columns = {name: rows.table.column(name) for name in found.names}
+            rows = source.layout.parse(piece, [*wanted])
+            columns = {name: rows.table.column(name) for name in wanted}
             texts = found.texts(lambda name: list_cells(columns[name]), source.layout.style)  # noqa: B023
             if empty:  # as the head of the column is written
                 empty, capitals = False, in_capitals(texts.texts[:HEAD_ROWS])
             faults, notes = {**texts.faults, **rows.faults}, {**texts.notes, **rows.notes}
             here = capitals or in_capitals(texts.texts)  # or only this piece is
-            yield replace(texts, faults=faults, notes=notes, capitals=here)
+            named = [] if ids is None else [_as_text(cell) for cell in list_cells(columns[ids])]
+            yield replace(texts, faults=faults, notes=notes, capitals=here, ids=named)
         if empty:
             yield FormulaTexts([])
 

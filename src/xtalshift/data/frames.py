@@ -17,9 +17,15 @@ from xtalshift.chem.capitals import in_capitals
 from xtalshift.chem.mixtures import Amounts
 from xtalshift.chem.writing import write_formula
 from xtalshift.data.files import FORMULA_NAMES, STATED_FORMULA, naming_file
-from xtalshift.data.formula_texts import HEAD_ROWS, FormulaTexts, find_formulas, open_table
+from xtalshift.data.formula_texts import (
+    HEAD_ROWS,
+    FormulaTexts,
+    find_formulas,
+    find_ids,
+    open_table,
+)
 from xtalshift.data.intake import Finding
-from xtalshift.data.materials import Materials
+from xtalshift.data.materials import Materials, as_text
 from xtalshift.data.number_style import settle_style
 from xtalshift.data.number_texts import POINT, NumberStyle
 from xtalshift.data.numbers import BLANKS, parse_numbers, plain_numbers
@@ -77,6 +83,9 @@ class RawTable:
         """
         found = find_formulas(self.frame.columns, options, usual)
         texts = found.texts(lambda name: self.frame[name].tolist(), self.style)
+        ids = None
+        if texts.structures is not None:
+            ids = find_ids([*map(str, self.frame.columns)], options)
         settled = bool(self.layout and self.layout.capitals)
         return replace(
             texts,
@@ -84,6 +93,7 @@ class RawTable:
             notes={**texts.notes, **self.notes},
             # also where only this piece of a table is
             capitals=settled or in_capitals(texts.texts),
+            ids=[] if ids is None else as_text(self.frame[ids].tolist()).tolist(),
         )
 
     def shown(self, materials: Materials) -> pd.DataFrame:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,7 +36,7 @@ class FeaturizeSettings:
 
 def iter_features(
     source: Path, settings: FeaturizeSettings
-) -> Iterator[tuple[list[str], Features]]:
+) -> Iterator[tuple[list[str], Features, list[str]]]:
     """Compute the features of a file, piece by piece in the order of its rows.
 
     Parameters
@@ -52,6 +52,8 @@ def iter_features(
         Formulas as written.
     features : Features
         n rows; the columns of the values are contiguous.
+    ids : list of str, length n
+        Ids of rows with structures; empty for formulas, and for a table without ids.
 
     Raises
     ------
@@ -80,23 +82,23 @@ def iter_features(
         bad = np.flatnonzero(features.reasons != "")
         if settings.strict and bad.size:
             raise FormulaError(f"row {first + bad[0]}: {features.reasons[bad[0]]}")
-        yield formulas, features
+        yield formulas, features, found.ids
         first += len(formulas)
 
 
-def feature_table(formulas: list[str], features: Features) -> pa.Table:
+def feature_table(formulas: list[str], features: Features, ids: Sequence[str] = ()) -> pa.Table:
     """Return the table of some rows.
 
     Parameters
     ----------
-    formulas, features
+    formulas, features, ids
         As `iter_features` yields them.
 
     Returns
     -------
     pyarrow.Table
-        ``formula``, one column per feature (null if missing), ``status`` (``ok`` or ``error``) and
-        ``reason``.
+        ``id`` (of structures), ``formula``, one column per feature (null if missing), ``status``
+        (``ok`` or ``error``) and ``reason``.
     """
     import pyarrow as pa
 
@@ -111,10 +113,11 @@ def feature_table(formulas: list[str], features: Features) -> pa.Table:
     status = np.where(features.reasons == "", "ok", "error").tolist()
     return pa.Table.from_arrays(
         [
+            *([text_array(ids)] if ids else []),
             text_array(formulas),
             *map(numbers, features.values.T),
             text_array(status),
             text_array(features.reasons.tolist()),
         ],
-        ["formula", *features.names, "status", "reason"],
+        [*(["id"] if ids else []), "formula", *features.names, "status", "reason"],
     )

@@ -346,7 +346,7 @@ def situation_of(
         "n_new_systems": sum(
             frozenset(symbols) not in known for symbols in _systems(candidates.take(good))
         ),
-        "measure": tuple(str(name) for name in candidates.formulas[chosen]),
+        "measure": tuple(_names(candidates.take(chosen))),
         "measure_rows": tuple(int(row) for row in chosen),
     }
 
@@ -424,6 +424,14 @@ def _fifths(values: FloatArray) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 def _both(shares: Iterable[np.floating[Any]]) -> tuple[float, float]:
     low, high = map(float, shares)
     return low, high
+
+
+def _names(materials: Materials) -> list[str]:
+    """Return the formulas, with the ids of crystals: polymorphs have one formula."""
+    formulas = [str(name) for name in materials.formulas]
+    if materials.structures is None:
+        return formulas
+    return [f"{formula} ({name})" for formula, name in zip(formulas, materials.ids, strict=True)]
 
 
 def measured_values(data: Dataset, candidates: Materials) -> FloatArray:

@@ -35,6 +35,7 @@ from xtalshift.jobs.run_settings import RunConfig
 from xtalshift.methods import MethodSettings, features_of
 from xtalshift.model import load_model
 from xtalshift.model.class_predictions import predicted_class_columns
+from xtalshift.model.predicted_rows import add_columns
 from xtalshift.model.predictions import CRYSTAL_COLUMNS, PREDICTED_COLUMNS, Predictions
 from xtalshift.model.table_predictor import read_materials
 from xtalshift.parallel import Executor
@@ -147,11 +148,11 @@ def judge_table(
     fitted = refit(config, method, features, done, settings, out, progress, imitation=imitation)
     model = load_model(out / MODEL_FOLDER)
     predictions = model.predict(candidates, explain=len(candidates) <= MOST_EXPLAINED)
-    frame = wanted.frame.assign(**predictions.columns())
+    frame = add_columns(wanted.frame, predictions.columns())
     if "formula" not in frame:
         frame.insert(0, "formula", predictions.formula)
-    if "id" not in frame and predictions.nearest_id is not None:  # polymorphs have one formula
-        frame.insert(0, "id", candidates.ids)
+    if "id" not in frame and predictions.id is not None:  # polymorphs have one formula
+        frame.insert(0, "id", predictions.id)
     described = fitted.describe(config.seed, rule=RULE)
     if data.classes is not None:
         told = class_answer_of(imitation, data, model, candidates, predictions, config.judging)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from numpy.typing import ArrayLike
 from xtalshift.data import RawTable, iter_raw
 from xtalshift.data.columns import reading_of
 from xtalshift.data.files import naming_table
+from xtalshift.data.formula_findings import note_kinds
 from xtalshift.data.materials import Materials
 from xtalshift.data.writers import check_output, check_writable, open_writer
 from xtalshift.errors import FormulaError
@@ -92,6 +94,10 @@ class PredictionCounts:
     material has; with features far outside the training range; without a finite interval."""
     imputed: int = 0
     """Rows with an element that lacks a property."""
+    structures: Counter[str] = field(default_factory=Counter)
+    """What is odd about structures that were read all the same, and in how many rows."""
+    odd: dict[str, str] = field(default_factory=dict)
+    """The first row of each."""
     examples: dict[int, str] = field(default_factory=dict)
     """The first bad rows with their reasons, by their number from 1."""
     effective_sample_size: float = float("nan")
@@ -124,6 +130,15 @@ class PredictionCounts:
         bounds = zip(columns("upper"), columns("lower"), strict=True)
         if wide := [(high - low).eq(float("inf")) for high, low in bounds]:  # classes have none
             self.unbounded += _count(wide)
+
+    def add_notes(self, materials: Materials) -> None:
+        """Count what is odd about the structures of a piece, before `add` counts its rows."""
+        if materials.structures is None:
+            return
+        for row in np.flatnonzero((materials.notes != "") & (materials.reasons == "")).tolist():
+            for kind in note_kinds(materials.notes[row]):
+                self.structures[kind] += 1
+                self.odd.setdefault(kind, f"row {self.rows + row + 1} (id {materials.ids[row]})")
 
     @property
     def first(self) -> str:
@@ -194,7 +209,9 @@ def predict_file(
         for raw in pieces():
             if not counts.rows:
                 progress.say(f"  {_brief(predictor, raw, source)}")
-            result = predictor.predict(raw, str(source))
+            materials = predictor.read(raw, str(source))
+            result, _ = predictor.predict_table(raw, str(source), materials)
+            counts.add_notes(materials)
             counts.add(result, targets)
             if strict and counts.first:
                 raise counts.error(counts.first)

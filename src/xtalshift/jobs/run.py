@@ -121,7 +121,7 @@ def run(
     named = [features_of(name, config.data.features) for name in config.methods if name in METHODS]
     needed = filter(needs_structures, named)
     config = config.model_copy(update={"data": settle_structures(config.data, [*needed])})
-    table = read_configured(config.data)
+    table, given = read_configured(config.data), config
     config = _for_bounds(_for_classes(_with_family(config, table, progress), table, progress))
     spec = spec_of(config)
     wanted = None
@@ -130,7 +130,7 @@ def run(
     executor = executor or make_executor()
     out = Path(out)
     with lock_folder(out), resumable(partial(describe_kept, out)):
-        replaced = _check_folder(out, config, overwrite=overwrite)
+        replaced = _check_folder(out, config, given, overwrite=overwrite)
         try:
             done = run_locked(
                 spec,
@@ -324,8 +324,12 @@ def _way_out(config: RunConfig, failed: str) -> str:
     return f"{another}--splits {','.join(rest)} leaves this split out"
 
 
-def _check_folder(out: Path, config: RunConfig, *, overwrite: bool) -> list[str]:
+def _check_folder(
+    out: Path, config: RunConfig, given: RunConfig | None = None, *, overwrite: bool
+) -> list[str]:
     """Return what a run replaces in its folder: nothing if it continues the same configuration.
+
+    What `config` has, and `given` has not, was found in the table.
 
     Raises
     ------
@@ -342,9 +346,16 @@ def _check_folder(out: Path, config: RunConfig, *, overwrite: bool) -> list[str]
         same = {"threads": 0, "explain": ExplainConfig()}
         settings = [one.model_copy(update=same).to_dict() for one in (before, config)]
         if changed := _differences(settings[0], settings[1]):
+            found = [] if given is None else _differences(given.to_dict(), config.to_dict())
+            of_table = (
+                f", found in {config.data.dataset} where not given: have its rows, or the "
+                "structures that it names, changed?"
+                if {*changed} <= {*found}
+                else ""
+            )
             raise ConfigError(
-                f"{out} holds a run with other settings ({', '.join(changed[:4])}); choose another "
-                "--out, or give --overwrite to replace it"
+                f"{out} holds a run with other settings ({', '.join(changed[:4])}{of_table}); "
+                "choose another --out, or give --overwrite to replace it"
             )
         return []
     if held and not overwrite:

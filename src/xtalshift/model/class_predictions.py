@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,11 +16,14 @@ from xtalshift.model.predicted_rows import (
     TextArray,
     blank_rows,
     blank_texts,
+    optional_columns,
 )
-from xtalshift.model.predictions import CRYSTAL_COLUMNS
 from xtalshift.notebook import SHOWN_ROWS, html_table
 from xtalshift.registry import near_miss
 from xtalshift.words import plural
+
+if TYPE_CHECKING:
+    from xtalshift.data.materials import Materials
 
 _AFTER = (
     "ood_score",
@@ -66,7 +69,7 @@ class ClassPredictions(PredictedRows):
     in_set : ndarray of bool, shape (n, k)
         Which classes are in the prediction set; none without a calibration.
     ood_score, in_domain, unseen_elements, nearest_formula, nearest_distance, n_clipped, n_imputed,
-    reason, nearest_id, nearest_space_group, explanation
+    reason, id, nearest_id, nearest_space_group, explanation
         As in `xtalshift.model.predictions.Predictions`.
     nearest_target : ndarray of str, shape (n,)
         Class of the nearest training material.
@@ -98,7 +101,7 @@ class ClassPredictions(PredictedRows):
     @classmethod
     def empty(
         cls,
-        formulas: TextArray,
+        materials: Materials,
         classes: tuple[str, ...],
         reasons: TextArray,
         *,
@@ -106,14 +109,14 @@ class ClassPredictions(PredictedRows):
         crystals: bool = False,
     ) -> ClassPredictions:
         """Return predictions with nothing filled in yet."""
-        n = len(formulas)
+        n = len(materials)
         return cls(
             classes=classes,
             prediction=blank_texts(n),
             probabilities=np.full((n, len(classes)), np.nan),
             in_set=np.zeros((n, len(classes)), dtype=bool),
             nearest_target=blank_texts(n),
-            **blank_rows(formulas, reasons, explain=explain, crystals=crystals),
+            **blank_rows(materials, reasons, explain=explain, crystals=crystals),
         )
 
     def probability(self, name: str) -> FloatArray:
@@ -149,10 +152,7 @@ class ClassPredictions(PredictedRows):
             SET_COLUMN: self.prediction_set,
         }
         columns |= {name: getattr(self, name) for name in _AFTER}
-        for name in (*CRYSTAL_COLUMNS, "explanation"):
-            if (values := getattr(self, name)) is not None:
-                columns[name] = values
-        return columns
+        return columns | optional_columns(self)
 
 
 def place_of(name: str, classes: Sequence[str]) -> int:

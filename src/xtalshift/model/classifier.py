@@ -193,7 +193,7 @@ class FittedClassifier(MaterialModel):
         """
         reasons = features.reasons.copy()
         found = ClassPredictions.empty(
-            materials.formulas,
+            materials,
             self.classes,
             reasons,
             explain=explain,

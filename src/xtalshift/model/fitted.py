@@ -222,7 +222,7 @@ class FittedModel(MaterialModel):
         """
         reasons = features.reasons.copy()
         found = Predictions.empty(
-            materials.formulas,
+            materials,
             reasons,
             explain=explain,
             crystals=self._knows_crystals,

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xtalshift.errors import NotConformalizedError
-from xtalshift.model.predicted_rows import FloatArray, PredictedRows, TextArray, blank_rows
+from xtalshift.model.predicted_rows import (
+    FloatArray,
+    PredictedRows,
+    TextArray,
+    blank_rows,
+    optional_columns,
+)
 from xtalshift.notebook import SHOWN_ROWS, html_table
 from xtalshift.uncertainty.predictive import PredictiveDistribution
 from xtalshift.words import plural
+
+if TYPE_CHECKING:
+    from xtalshift.data.materials import Materials
 
 PREDICTED_COLUMNS = (
     "prediction",
@@ -76,6 +85,8 @@ class Predictions(PredictedRows):
         elements.
     reason : ndarray of str, shape (n,)
         Empty for good rows.
+    id : ndarray of str, shape (n,), or None
+        Of materials with structures; None for formulas.
     nearest_id, nearest_space_group : ndarray of str and of int64, shape (n,), or None
         Which crystal the nearest training material is: its id and the number of its space group (0
         if none is found); None for a model of formulas.
@@ -113,7 +124,7 @@ class Predictions(PredictedRows):
     @classmethod
     def empty(
         cls,
-        formulas: TextArray,
+        materials: Materials,
         reasons: TextArray,
         *,
         explain: bool,
@@ -121,7 +132,7 @@ class Predictions(PredictedRows):
         measured: bool = False,
     ) -> Predictions:
         """Return predictions with nothing filled in yet."""
-        n = len(formulas)
+        n = len(materials)
 
         def numbers() -> FloatArray:
             return np.full(n, np.nan)
@@ -134,7 +145,7 @@ class Predictions(PredictedRows):
             nearest_target=numbers(),
             measured_lower=numbers() if measured else None,
             measured_upper=numbers() if measured else None,
-            **blank_rows(formulas, reasons, explain=explain, crystals=crystals),
+            **blank_rows(materials, reasons, explain=explain, crystals=crystals),
         )
 
     def interval(self, level: float) -> tuple[FloatArray, FloatArray]:
@@ -187,8 +198,6 @@ class Predictions(PredictedRows):
         where there are such.
         """
         columns = {name: getattr(self, name) for name in PREDICTED_COLUMNS}
-        for name in (*CRYSTAL_COLUMNS, *MEASURED_COLUMNS, "explanation"):
-            values = getattr(self, name)
-            if values is not None:
-                columns[name] = values
-        return columns
+        return columns | optional_columns(
+            self, {name: getattr(self, name) for name in MEASURED_COLUMNS}
+        )

@@ -86,6 +86,11 @@ class SeveralPredictions(PredictedTable):
         """Formulas as given, shape (n,)."""
         return next(iter(self.parts.values())).formula
 
+    @property
+    def id(self) -> NDArray[np.object_] | None:
+        """Ids of rows with structures, shape (n,); None for formulas."""
+        return next(iter(self.parts.values())).id
+
     @cached_property
     def reason(self) -> NDArray[np.object_]:
         """Why a row lacks a prediction, shape (n,); which target, unless it lacks all."""

@@ -12,6 +12,7 @@ from xtalshift.data.files import check_new_columns
 from xtalshift.data.materials import Materials
 from xtalshift.data.settings import BY_DEFAULT, ReadingOptions
 from xtalshift.errors import ConfigError
+from xtalshift.model.predicted_rows import add_columns
 from xtalshift.model.several import FittedModels, SeveralPredictions, suffixed
 from xtalshift.model.table_predictor import (
     IntervalKind,
@@ -132,7 +133,7 @@ class SeveralPredictor:
         wanted = [*self.models.predicted_columns, *(explained if self.one.explain else ())]
         check_new_columns(wanted, frame.columns, source)
         found = self.predict_materials(materials)
-        return frame.assign(**found.columns()), found
+        return add_columns(frame, found.columns()), found
 
     def units(self) -> dict[str, str]:
         """Return the unit of each added column that has one."""

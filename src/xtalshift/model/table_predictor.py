@@ -23,6 +23,7 @@ from xtalshift.errors import ConfigError, DataError, NotConformalizedError
 from xtalshift.metrics.checks import check_level
 from xtalshift.model.classifier import FittedClassifier
 from xtalshift.model.fitted import FittedModel
+from xtalshift.model.predicted_rows import add_columns
 from xtalshift.registry import near_miss
 from xtalshift.uncertainty.settings import LEVEL
 
@@ -104,7 +105,9 @@ class TablePredictor:
         """
         return self.predict_table(rows, source)[0]
 
-    def predict_table(self, rows: RawTable | pd.DataFrame, source: str) -> tuple[pd.DataFrame, Any]:
+    def predict_table(
+        self, rows: RawTable | pd.DataFrame, source: str, materials: Materials | None = None
+    ) -> tuple[pd.DataFrame, Any]:
         """Return the rows of a table, in order, with the columns of predictions added, and these.
 
         Parameters
@@ -113,6 +116,8 @@ class TablePredictor:
             Table with formulas and the feature columns of the model.
         source : str
             Name of the table in messages.
+        materials : Materials, optional
+            What `read` returned for the rows.
 
         Raises
         ------
@@ -121,12 +126,12 @@ class TablePredictor:
         """
         if self.intervals == "weighted" and self.shift is None:
             raise ConfigError("weighted intervals need shift: see learn_shift")
-        materials = self.read(rows, source)
+        materials = materials or self.read(rows, source)
         frame = shown_table(rows, materials)
         wanted = [*self.model.predicted_columns, *(["explanation"] if self.explain else [])]
         check_new_columns(wanted, frame.columns, source)
         found = self.predict_materials(materials)
-        return frame.assign(**found.columns()), found
+        return add_columns(frame, found.columns()), found
 
     def predict_formulas(
         self, formulas: Sequence[str], given: Mapping[str, str | float] | None = None

@@ -448,7 +448,7 @@ def _spread(values: NDArray[Any], name: str, fresh: NDArray[np.bool_]) -> NDArra
     fill = {"status": "duplicate", "reason": _DUPLICATE}.get(name, fill)
     spread = np.full(len(fresh), fill, dtype=values.dtype)
     spread[fresh] = values
-    return spread
+    return np.ma.masked_equal(spread, 0) if isinstance(values, np.ma.MaskedArray) else spread
 
 
 def _field(name: str, values: NDArray[Any], units: Mapping[str, str]) -> pa.Field:

@@ -246,7 +246,8 @@ class _Run:
         """Return the table of the best rows."""
         if self.top is None or self.top.table is None or self.settings.top is None:
             return None
-        frame = top_frame(self.top.table, self.settings.top, self.info.targets).to_pandas()
+        frame = top_frame(self.top.table, self.settings.top, self.info.targets)
+        frame = frame.to_pandas(integer_object_nulls=True)
         if frame.empty:
             self.progress.say("warning: no row meets the conditions of top.csv; it is empty")
         elif len(frame) < self.settings.top.k:

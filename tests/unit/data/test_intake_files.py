@@ -216,7 +216,7 @@ def test_people_see_rounded_fractions_while_rows_are_grouped_by_exact_ones(tmp_p
     assert data.groups[1] != data.groups[0]
     (found,) = iter_formulas(path, 9, BY_DEFAULT)
     assert found.names == data.formulas.tolist()
-    (formulas, _), *_ = iter_features(path, FeaturizeSettings())
+    (formulas, *_), *_ = iter_features(path, FeaturizeSettings())
     assert formulas == found.names
 
 

@@ -28,7 +28,7 @@ def source(tmp_path):
 
 def test_pieces_make_the_whole_and_keep_bad_rows(source):
     pieces = list(iter_features(source, SETTINGS))
-    assert [len(features) for _, features in pieces] == [CHUNK_ROWS, CHUNK_ROWS, 5]
+    assert [len(features) for _, features, _ in pieces] == [CHUNK_ROWS, CHUNK_ROWS, 5]
     table = pa.concat_tables([feature_table(*piece) for piece in pieces]).to_pandas()
     formulas = pd.read_csv(source)["formula"].tolist()
     expected = CompositionFeaturizer().featurize(formulas)
@@ -51,10 +51,10 @@ def test_settings_reach_the_features(tmp_path):
     settings = FeaturizeSettings(
         "magpie+fractions", False, ReadingOptions(hydrates="expand", formula_col="name")
     )
-    ((formulas, features),) = iter_features(path, settings)
+    ((formulas, features, _),) = iter_features(path, settings)
     assert (formulas, features.values.shape) == (["CuSO4·5H2O"], (1, 145 + 118))
     assert features.values[0, features.names.index("fraction H")] == 10 / 21
-    ((_, features),) = iter_features(path, replace(settings, reading=ReadingOptions()))
+    ((_, features, _),) = iter_features(path, replace(settings, reading=ReadingOptions()))
     assert np.isnan(features.values).any()
     with pytest.raises(ConfigError, match="unknown block 'magpi'"):
         next(iter_features(path, replace(settings, blocks="magpi")))
@@ -80,6 +80,6 @@ def test_missing_numbers_are_null_and_text_is_kept():
 def test_a_file_without_rows_gives_a_table_without_rows(tmp_path):
     path = tmp_path / "in.csv"
     path.write_text("formula\n")
-    ((formulas, features),) = iter_features(path, SETTINGS)
+    ((formulas, features, _),) = iter_features(path, SETTINGS)
     table = feature_table(formulas, features)
     assert (table.num_rows, table.num_columns) == (0, 148)

@@ -14,7 +14,7 @@ from xtalshift.benchmark.store import RECORDS_FILE, read_records
 from xtalshift.errors import ConfigError, DataError, SplitError, TrainingError
 from xtalshift.estimators import RidgeRegressor
 from xtalshift.featurize.pretrained import encoder_of
-from xtalshift.jobs.run import run, spec_of
+from xtalshift.jobs.run import CONFIG_FILE, _check_folder, run, spec_of
 from xtalshift.jobs.run_settings import RunConfig
 from xtalshift.jobs.train import train
 from xtalshift.jsonio import read_json
@@ -534,6 +534,24 @@ def test_folders_of_something_else(configure, tmp_path, names, overwrite, messag
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match="cannot write"):
         run(configure(), tmp_path / "file" / "out", InProcessExecutor())
+
+
+def test_settings_that_are_found_in_the_table_are_told_as_such(configure, tmp_path):
+    def of_family(family):
+        split = given.split.model_copy(update={"family": family})
+        return given.model_copy(update={"split": split})
+
+    given = configure()
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / CONFIG_FILE).write_text(of_family("N").to_toml())
+    message = (
+        r"other settings \(split\.family, found in .* where not given: have its rows, or the st"
+    )
+    with pytest.raises(ConfigError, match=message):
+        _check_folder(out, of_family("S"), given, overwrite=False)
+    with pytest.raises(ConfigError, match=r"other settings \(split\.family\); choose another"):
+        _check_folder(out, of_family("S"), of_family("S"), overwrite=False)
 
 
 def test_a_run_that_cannot_begin_leaves_the_folder_as_it_was(configure, tmp_path):

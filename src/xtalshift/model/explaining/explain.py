@@ -55,6 +55,7 @@ def explain(
         for row, outcome in enumerate(asked):
             one = Explanation(
                 formula=str(found.formula[row]),
+                id="" if found.id is None else str(found.id[row]),
                 target=card.target_name,
                 unit=card.unit,
                 label=outcome.label,

@@ -84,6 +84,8 @@ class Explanation:
     ----------
     formula, target, unit : str
         The material, and what is predicted.
+    id : str
+        Of a material with a structure; ``""`` for a formula.
     label : str
         Of a model of classes: the class whose log odds are explained.
     reason : str
@@ -113,6 +115,7 @@ class Explanation:
     formula: str
     target: str
     unit: str = ""
+    id: str = ""
     label: str = ""
     reason: str = ""
     scale: Scale = "unit"
@@ -148,31 +151,37 @@ class Explanation:
 def explanation_table(explanations: Sequence[Explanation]) -> pd.DataFrame:
     """Return explanations as one table: a row for each contribution and each substitution.
 
-    Columns: ``formula``, ``target``, ``label``, ``kind`` (``base``, ``element``, ``proportions``,
-    ``column``, ``family``, ``feature``, ``left over``, ``substitution``, ``error``), ``name``,
+    Columns: ``id`` (of structures), ``formula``, ``target``, ``label``, ``kind`` (``base``,
+    ``element``, ``proportions``, ``column``, ``family``, ``feature``, ``left over``,
+    ``substitution``, ``error``), ``name``,
     ``contribution``, ``error``, ``scale``, ``value``, ``usual``, and of substitutions
     ``prediction``, ``lower``, ``upper``, ``in_domain``, ``ood_score``, ``known``; ``reason``.
     """
     import pandas as pd  # a few explanations are printed without it
 
-    return pd.DataFrame(table_rows(explanations), columns=list(COLUMNS))
+    return pd.DataFrame(table_rows(explanations), columns=_columns(explanations))
 
 
 def table_rows(explanations: Sequence[Explanation]) -> list[dict[str, Any]]:
     """Return the rows of `explanation_table` as plain values, each with all columns."""
-    blank = dict.fromkeys(COLUMNS)
-    return [{**blank, **row} for one in explanations for row in _rows(one)]
+    blank = dict.fromkeys(_columns(explanations))
+    return [{name: row.get(name) for name in blank} for one in explanations for row in _rows(one)]
+
+
+def _columns(explanations: Sequence[Explanation]) -> list[str]:
+    return [*(["id"] if any(one.id for one in explanations) else []), *COLUMNS]
 
 
 COLUMNS = (
     *("formula", "target", "label", "kind", "name", "contribution", "error", "scale", "value"),
     *("usual", "prediction", "lower", "upper", "in_domain", "ood_score", "known", "reason"),
 )
-"""Columns of `explanation_table`."""
+"""Columns of `explanation_table`, behind ``id``."""
 
 
 def _rows(one: Explanation) -> list[dict[str, Any]]:
-    head = {"formula": one.formula, "target": one.target, "label": one.label, "reason": ""}
+    head: dict[str, Any] = {"id": one.id, "formula": one.formula, "target": one.target}
+    head |= {"label": one.label, "reason": ""}
     if one.reason or one.itself is None:
         return [{**head, "kind": "error", "reason": one.reason}]
     head["scale"] = one.scale

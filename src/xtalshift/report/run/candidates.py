@@ -147,6 +147,7 @@ def _rows(
     columns = [good[name] for name in _SHOWN]
     crystals: Sequence[tuple[object, ...]] = [()] * len(good)
     if set(_CRYSTALS) <= set(good):
+        good = good.assign(nearest_space_group=good["nearest_space_group"].fillna(0))
         crystals = list(zip(*(good[name] for name in _CRYSTALS), strict=True))
     return [
         PredictedRow(

@@ -40,6 +40,19 @@ class ClassRow:
     nearest_class: str
     measured: str
     """Its class, if it is in the table."""
+    id: str = ""
+    nearest_id: str = ""
+    """`id`, `nearest_id`: which crystals they are, if structures were read."""
+
+    @property
+    def name(self) -> str:
+        """The formula, with the id of a crystal."""
+        return f"{self.formula} ({self.id})" if self.id else self.formula
+
+    @property
+    def nearest_name(self) -> str:
+        """The formula of the nearest material, with the id of a crystal."""
+        return f"{self.nearest} ({self.nearest_id})" if self.nearest_id else self.nearest
 
 
 @dataclass(frozen=True)
@@ -79,6 +92,7 @@ def report_class_candidates(
 
 def _rows(table: pd.DataFrame) -> list[ClassRow]:
     """Return the candidates with a prediction, the surest first."""
+    crystals = {"id", "nearest_id"} <= set(table)
     found = [
         ClassRow(
             str(row["formula"]), str(row["prediction"]),
@@ -86,6 +100,7 @@ def _rows(table: pd.DataFrame) -> list[ClassRow]:
             str(row["prediction_set"]).replace("|", ", "), bool(row["in_domain"]),
             str(row["unseen_elements"]), str(row["nearest_formula"]), str(row["nearest_target"]),
             str(row["measured"]),
+            *((str(row["id"]), str(row["nearest_id"])) if crystals else ()),
         )
         for row in table[table["status"] == "ok"].to_dict("records")
     ]  # fmt: skip

@@ -166,13 +166,13 @@ def _candidate(row: PredictedRow) -> Plain:
 
 def _named_candidate(row: ClassRow) -> Plain:
     return {
-        "name": row.formula,
+        "name": row.name,
         "prediction": row.prediction,
         "probability": row.probability,
         "set": row.prediction_set,
         "in_domain": row.in_domain,
         "new_elements": row.new_elements,
-        "nearest": row.nearest,
+        "nearest": row.nearest_name,
         "nearest_target": row.nearest_class,
         "measured": row.measured,
     }

@@ -11,6 +11,7 @@ from report_toys import toy_answer
 from xtalshift.benchmark.answer import CandidateCrystal
 from xtalshift.data.structure_texts import pack_rows
 from xtalshift.report.run.candidates import N_SHOWN, draw_proxies, report_candidates
+from xtalshift.report.run.class_candidates import _rows
 
 NAMES, BATCH, _ = crystals()
 
@@ -48,6 +49,24 @@ def test_crystals_have_names():
     names = {first.nearest_name, second.nearest_name}
     assert first.name == "A0 (mp-1)"
     assert names == {"ZnSe (mp-2, space group 216)", "ZnSe (mp-2)"}
+    groups = pd.array([None, 216, None], dtype="Int64")
+    first, second = report_candidates(
+        toy_answer(), table.assign(nearest_space_group=groups), "eV"
+    ).highest
+    assert {first.nearest_name, second.nearest_name} == names
+
+
+def test_crystals_of_classes_have_names():
+    table = pd.DataFrame({
+        "formula": ["A0", "A0"], "prediction": "high", "probability_high": [0.6, 0.9],
+        "prediction_set": "high|low", "in_domain": True, "unseen_elements": "",
+        "nearest_formula": "ZnSe", "nearest_target": "low", "measured": "", "status": "ok",
+    })  # fmt: skip
+    (formula, _) = _rows(table)
+    assert (formula.name, formula.nearest_name) == ("A0", "ZnSe")
+    rows = _rows(table.assign(id=["mp-1", "mp-2"], nearest_id="mp-3"))
+    assert [row.name for row in rows] == ["A0 (mp-2)", "A0 (mp-1)"]
+    assert rows[0].nearest_name == "ZnSe (mp-3)"
 
 
 def test_a_few_candidates_stand_in_one_table():

@@ -13,11 +13,10 @@ import tempfile
 import threading
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
-from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.util import Finalize, get_temp_dir
 from pathlib import Path
@@ -120,18 +119,17 @@ class _Processes(Workers):
     def _start(self) -> _Worker:
         mine, theirs = self._context.Pipe()
         arguments = (theirs, self._setup, self._threads, self._fresh)
-        with _interrupts_later():  # until `close` knows of it
-            for again in (True, False):
-                process = self._context.Process(target=_work, args=arguments, daemon=True)
-                try:
-                    with thread_environment(self._threads):
-                        process.start()
-                    break
-                except (EOFError, OSError):  # the process server was killed; it starts anew
-                    if not again:
-                        raise
-            theirs.close()
-            self._workers.append(_Worker(process, mine))
+        for again in (True, False):
+            process = self._context.Process(target=_work, args=arguments, daemon=True)
+            try:
+                with thread_environment(self._threads):
+                    process.start()
+                break
+            except (EOFError, OSError):  # the process server was killed; it starts anew
+                if not again:
+                    raise
+        theirs.close()
+        self._workers.append(_Worker(process, mine))
         return self._workers[-1]
 
     def _remove(self, worker: _Worker) -> None:
@@ -166,32 +164,6 @@ class _Processes(Workers):
         for job in worker.jobs:  # they were only queued behind it
             self.begin(job)
         return found
-
-
-@contextmanager
-def _interrupts_later() -> Iterator[None]:
-    """Let Ctrl-C wait for the end of the block, and keep it from processes that start there.
-
-    They would print where they were, also the process server while it loads libraries; what a
-    process inherits holds from its first instruction on.
-    """
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
-        yield
-        return
-    resource_tracker.ensure_running()  # started in the block, it would let the signal through
-    here, came = threading.current_thread() is threading.main_thread(), []
-    before = signal.getsignal(signal.SIGINT)
-    if here:  # another thread may get it
-        signal.signal(signal.SIGINT, lambda number, _: came.append(number))
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        if here:
-            signal.signal(signal.SIGINT, before)
-            for number in came[:1]:
-                signal.raise_signal(number)
 
 
 def _describe(code: int) -> str:

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -130,47 +129,6 @@ def test_workers_end_with_the_process_that_waits_for_them(blow, fresh, tmp_path)
         process.kill()
     wait_until_gone(pids)
     assert list(folder.iterdir()) == []
-
-
-SLOW = """import time
-print("loading", flush=True)
-time.sleep(1)
-"""
-STARTING = """import time
-from xtalshift.parallel import Policy
-from xtalshift.parallel.processes import ProcessExecutor
-
-if __name__ == "__main__":
-    try:
-        policy = Policy(fresh=True, preload=("slow",))
-        with ProcessExecutor(workers=2).open(policy=policy) as workers:
-            list(workers.map(time.sleep, [30, 30]))
-    except KeyboardInterrupt:
-        print("stopped", flush=True)
-"""
-
-
-@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="Windows")
-@pytest.mark.parametrize("delay", [0, 0.3, 1.1])
-def test_an_interrupt_while_workers_start_is_told_once(tmp_path, delay):
-    """Ctrl-C goes to all processes of a terminal, also to those that load libraries."""
-    (tmp_path / "slow.py").write_text(SLOW)
-    driver = tmp_path / "driver.py"
-    driver.write_text(STARTING)
-    path = os.pathsep.join([str(tmp_path), *filter(None, sys.path)])
-    process = subprocess.Popen(
-        [sys.executable, driver], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env={**os.environ, "PYTHONPATH": path}, start_new_session=True,
-    )  # fmt: skip
-    try:
-        assert process.stdout.readline() == "loading\n"
-        time.sleep(delay)
-        os.killpg(process.pid, signal.SIGINT)
-        said = process.communicate(timeout=60)
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-    assert said == ("stopped\n", "")
 
 
 @pytest.mark.parametrize("policy", POLICIES)

@@ -127,6 +127,7 @@ def run(
     wanted = None
     if config.candidates is not None:
         wanted = read_candidates(config, table.classes, progress)
+    del table  # the benchmark reads its own, and this one may be large
     executor = executor or make_executor()
     out = Path(out)
     with lock_folder(out), resumable(partial(describe_kept, out)):

@@ -194,30 +194,33 @@ def test_debug_shows_the_traceback_wherever_it_stands(xtalshift, tmp_path):
         assert outcome.err.splitlines()[-1].startswith("Error: ")
 
 
-def test_a_fault_of_the_program_says_so(xtalshift, table, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (
+            ZeroDivisionError("division by zero"),
+            (
+                "unexpected ZeroDivisionError: division by zero. "
+                "This is a bug in xtalshift; --debug shows where"
+            ),
+        ),
+        (  # no memory was left for the error itself
+            SystemError("error return without exception set"),
+            (
+                "memory ran out (error return without exception set); "
+                "use fewer workers, threads or rows, or a larger limit"
+            ),
+        ),
+    ],
+)
+def test_a_fault_of_the_program_says_so(xtalshift, table, tmp_path, monkeypatch, error, said):
     def broken(*_, **__):
-        raise ZeroDivisionError("division by zero")
+        raise error
 
     monkeypatch.setattr("xtalshift.jobs.run.run", broken)
     outcome = xtalshift("run", "--dataset", table, "--target", "gap", "--out", tmp_path / "r")
     assert outcome.code == 1
-    assert outcome.err == (
-        "Error: unexpected ZeroDivisionError: division by zero. "
-        "This is a bug in xtalshift; --debug shows where\n"
-    )
-
-
-def test_an_error_without_memory_for_itself(xtalshift, table, tmp_path, monkeypatch):
-    def broken(*_, **__):
-        raise SystemError("error return without exception set")
-
-    monkeypatch.setattr("xtalshift.jobs.run.run", broken)
-    outcome = xtalshift("run", "--dataset", table, "--target", "gap", "--out", tmp_path / "r")
-    assert outcome.code == 1
-    assert outcome.err == (
-        "Error: memory ran out (error return without exception set); "
-        "use fewer workers, threads or rows, or a larger limit\n"
-    )
+    assert outcome.err == f"Error: {said}\n"
 
 
 @pytest.mark.parametrize(

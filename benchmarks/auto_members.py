@@ -17,7 +17,7 @@ import argparse
 import os
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -230,15 +230,27 @@ def linear(X: FloatArray, y: FloatArray, outs: list[FloatArray]) -> list[FloatAr
 SVR_GRID = [(c, g) for c in (1.0, 10.0) for g in (0.3, 1.0)]
 
 
-def support(X: FloatArray, y: FloatArray, outs: list[FloatArray]) -> list[FloatArray]:
-    """Return predictions of support vector regression for each point of its grid."""
+def support(
+    X: FloatArray,
+    y: FloatArray,
+    outs: list[FloatArray],
+    grid: Sequence[tuple[float, float]] = SVR_GRID,
+    shares: Callable[[NDArray[np.int64]], FloatArray] | None = None,
+) -> list[FloatArray]:
+    """Return predictions of support vector regression for each point of its grid.
+
+    `shares` gives the share of each of the features in squared distances, by their numbers; by
+    default all have the same.
+    """
     scaler = FeatureScaler(10.0).fit(X)
-    x = scaler.transform(X)
+    kept = np.flatnonzero(scaler.kept_)
+    share = np.full(len(kept), 1 / len(kept)) if shares is None else shares(kept)
+    x, *others = (scaler.transform(rows) * np.sqrt(share) for rows in (X, *outs))
     mean, unit = y.mean(), y.std() or 1.0
-    near = euclidean_distances(x, squared=True) / x.shape[1]
-    far = [euclidean_distances(scaler.transform(o), x, squared=True) / x.shape[1] for o in outs]
+    near = euclidean_distances(x, squared=True)
+    far = [euclidean_distances(other, x, squared=True) for other in others]
     found: list[list[FloatArray]] = [[] for _ in outs]
-    for c, g in SVR_GRID:
+    for c, g in grid:
         model = SVR(C=c, kernel="precomputed", epsilon=0.05, cache_size=500)
         model.fit(np.exp(-g * near), (y - mean) / unit)
         for place, distance in zip(found, far, strict=True):

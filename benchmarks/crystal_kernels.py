@@ -26,8 +26,6 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import gmean
 from sklearn.cluster import KMeans
-from sklearn.metrics.pairwise import euclidean_distances
-from sklearn.svm import SVR
 
 import xtalshift as xs
 from auto_members import (
@@ -60,28 +58,10 @@ STACKS = {
 """Kinds of members that each stack leaves out."""
 
 
-def stretched(n_crystal: int, *, half: bool) -> Fit:
-    """Return a fit of support vector machines; the last `n_crystal` features are of crystals."""
-
-    def fit(X: FloatArray, y: FloatArray, outs: list[FloatArray]) -> list[FloatArray]:
-        scaler = FeatureScaler(10.0).fit(X)
-        crystal = np.flatnonzero(scaler.kept_) >= X.shape[1] - n_crystal
-        share = np.full(len(crystal), 1 / len(crystal))
-        if half:
-            share = np.where(crystal, 0.5 / crystal.sum(), 0.5 / (~crystal).sum())
-        x, *others = (scaler.transform(rows) * np.sqrt(share) for rows in (X, *outs))
-        mean, unit = y.mean(), y.std() or 1.0
-        near = euclidean_distances(x, squared=True)
-        far = [euclidean_distances(other, x, squared=True) for other in others]
-        found: list[list[FloatArray]] = [[] for _ in outs]
-        for c, g in GRID:
-            model = SVR(C=c, kernel="precomputed", epsilon=0.05, cache_size=500)
-            model.fit(np.exp(-g * near), (y - mean) / unit)
-            for place, distance in zip(found, far, strict=True):
-                place.append(mean + unit * model.predict(np.exp(-g * distance)))
-        return [np.stack(columns, axis=1) for columns in found]
-
-    return fit
+def halves(kept: NDArray[np.int64], first: int) -> FloatArray:
+    """Return shares of features of which those from `first` on, of crystals, have half."""
+    crystal = kept >= first
+    return np.where(crystal, 0.5 / crystal.sum(), 0.5 / (~crystal).sum())
 
 
 def read_crystals(table: str) -> tuple[NDArray[np.str_], FloatArray, FloatArray, FloatArray]:
@@ -109,7 +89,7 @@ def make_cells(table: str, folds: list[int], out: Path) -> None:
     if all(path.exists() for path in wanted.values()):
         return
     groups, y, composition, crystal = read_crystals(table)
-    X, n = np.hstack([composition, crystal]), crystal.shape[1]
+    X, n = np.hstack([composition, crystal]), composition.shape[1]
     magpie = FeatureScaler(10.0).fit(composition[:, :145]).transform(composition[:, :145])
     cluster = KMeans(N_CLUSTERS, n_init=3, random_state=0).fit_predict(magpie)
     _, material = np.unique(groups, return_inverse=True)
@@ -126,15 +106,15 @@ def make_cells(table: str, folds: list[int], out: Path) -> None:
         print(path.stem, flush=True)
 
 
-def compute(cell: Cell, n_crystal: int, path: Path) -> None:
-    """Write the predictions of all members of a cell."""
+def compute(cell: Cell, n_composition: int, path: Path) -> None:
+    """Write the predictions of all members of a cell; its first features are of compositions."""
     fits: dict[str, tuple[list[tuple[float, float]], Fit]] = {
         "ridge": ([], linear),
         "svr": (SVR_GRID, support),
         "krr": (KRR_GRID, laplacian),
         "extra-trees": ([], partial(forest, trees=100)),
-        "flat": (GRID, stretched(n_crystal, half=False)),
-        "half": (GRID, stretched(n_crystal, half=True)),
+        "flat": (GRID, partial(support, grid=GRID)),
+        "half": (GRID, partial(support, grid=GRID, shares=partial(halves, first=n_composition))),
     }
     names, found = [], []
     for scale in ("none", "log"):

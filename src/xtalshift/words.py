@@ -1,4 +1,4 @@
-"""Counts in sentences."""
+"""Counts and crystals in sentences."""
 
 from __future__ import annotations
 
@@ -21,3 +21,15 @@ def plural(count: int, word: str, one: str = "", several: str = "") -> str:
         ended = f"{word}{'es' if word.endswith('s') else 's'}"
     verb = one if count == 1 else several
     return f"{count:,} {ended}{f' {verb}' if verb else ''}"
+
+
+def name_crystal(formula: str, *known: str) -> str:
+    """Write a formula with what tells its crystal from others, if that is known.
+
+    Examples
+    --------
+    >>> name_crystal("TiO2", "mp-390", "space group 141"), name_crystal("TiO2", "")
+    ('TiO2 (mp-390, space group 141)', 'TiO2')
+    """
+    told = ", ".join(filter(None, known))
+    return f"{formula} ({told})" if told else formula

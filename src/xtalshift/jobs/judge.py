@@ -38,7 +38,7 @@ from xtalshift.splits.audit.shift_measures import sample, two_sample
 from xtalshift.uncertainty.conformal import Calibration
 from xtalshift.uncertainty.expected_error import Expected, Hold, ProxyError, expect_error
 from xtalshift.uncertainty.settings import LEVEL, IntervalConfig
-from xtalshift.words import plural
+from xtalshift.words import name_crystal, plural
 
 FloatArray = NDArray[np.float64]
 M = TypeVar("M", FittedModel, FittedClassifier)
@@ -431,7 +431,7 @@ def _names(materials: Materials) -> list[str]:
     formulas = [str(name) for name in materials.formulas]
     if materials.structures is None:
         return formulas
-    return [f"{formula} ({name})" for formula, name in zip(formulas, materials.ids, strict=True)]
+    return list(map(name_crystal, formulas, materials.ids.tolist()))
 
 
 def measured_values(data: Dataset, candidates: Materials) -> FloatArray:

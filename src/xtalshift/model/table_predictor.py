@@ -126,7 +126,7 @@ class TablePredictor:
         """
         if self.intervals == "weighted" and self.shift is None:
             raise ConfigError("weighted intervals need shift: see learn_shift")
-        materials = materials or self.read(rows, source)
+        materials = self.read(rows, source) if materials is None else materials
         frame = shown_table(rows, materials)
         wanted = [*self.model.predicted_columns, *(["explanation"] if self.explain else [])]
         check_new_columns(wanted, frame.columns, source)

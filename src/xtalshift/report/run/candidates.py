@@ -28,6 +28,7 @@ from xtalshift.report.shared.figures import (
     scale_axis,
 )
 from xtalshift.report.shared.text import format_number
+from xtalshift.words import name_crystal
 
 N_SHOWN = 10
 """Predictions that the page shows at either end of the order."""
@@ -75,15 +76,15 @@ class PredictedRow:
     @property
     def name(self) -> str:
         """The formula, with the id of a crystal."""
-        return f"{self.formula} ({self.id})" if self.id else self.formula
+        return name_crystal(self.formula, self.id)
 
     @property
     def nearest_name(self) -> str:
         """The formula of the nearest material, with id and space group of a crystal."""
         if not self.nearest_id:
             return self.nearest
-        group = f", space group {self.nearest_space_group}" if self.nearest_space_group else ""
-        return f"{self.nearest} ({self.nearest_id}{group})"
+        group = f"space group {self.nearest_space_group}" if self.nearest_space_group else ""
+        return name_crystal(self.nearest, self.nearest_id, group)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from xtalshift.report.shared.answer_text import (
     class_verdict,
     unlike_sentences,
 )
+from xtalshift.words import name_crystal
 
 N_SHOWN = 10
 """Predictions that the page shows at either end of the order."""
@@ -47,12 +48,12 @@ class ClassRow:
     @property
     def name(self) -> str:
         """The formula, with the id of a crystal."""
-        return f"{self.formula} ({self.id})" if self.id else self.formula
+        return name_crystal(self.formula, self.id)
 
     @property
     def nearest_name(self) -> str:
         """The formula of the nearest material, with the id of a crystal."""
-        return f"{self.nearest} ({self.nearest_id})" if self.nearest_id else self.nearest
+        return name_crystal(self.nearest, self.nearest_id)
 
 
 @dataclass(frozen=True)
